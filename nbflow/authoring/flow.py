@@ -1,0 +1,248 @@
+"""`@flow`: a plain Python function whose step calls make up a flow."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import keyword
+import threading
+from collections.abc import Callable, Iterable
+from contextvars import ContextVar, copy_context
+from typing import Any, Generic, ParamSpec, TypeVar, cast, overload
+
+from nbflow.authoring.step import Step, by_name
+from nbflow.client.run import Run
+from nbflow.engine import loader, session
+from nbflow.engine.frames import FRAME
+from nbflow.model.errors import DefinitionError
+from nbflow.model.names import check_name
+from nbflow.model.specs import FlowSpec, Parameter, StepSpec
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+_PLAIN: ContextVar[bool] = ContextVar("nbflow_plain", default=False)
+RUN_OPTIONS = frozenset({"db", "executor", "workers", "tags", "listeners", "clock"})
+
+
+class Flow(Generic[P, R]):
+    """A function as a flow: call it to run it and get its value, or use `run`, `submit` and `resume`.
+
+    Called inside another flow, it is a sub-flow: one entry in that flow, with a history of its own.
+    """
+
+    spec: FlowSpec
+    __wrapped__: Callable[P, R]
+
+    def __init__(self, spec: FlowSpec) -> None:
+        self.spec = spec
+        functools.update_wrapper(self, spec.function)
+        self._as_step = StepSpec(spec.name, spec.function, version=spec.version, tags=spec.tags, kind="flow")
+        loader.define(spec)
+
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
+        """Run the flow now and return its value; raises what the flow function raises."""
+        frame = FRAME.get()
+        if frame is not None:
+            return cast("R", frame.call(self._as_step, args, kwargs))
+        if _PLAIN.get():
+            return cast("R", self.spec.function(*args, **kwargs))
+        live = self._begin(args, kwargs, {})
+        outcome = live.execute(args, kwargs)
+        if outcome.error is not None:
+            _add_way_out(outcome.error, live.id)
+            raise outcome.error
+        return cast("R", outcome.value)
+
+    def plain(self, *args: P.args, **kwargs: P.kwargs) -> R:
+        """Run the flow as ordinary Python, one step after the other, with nothing recorded."""
+        token = _PLAIN.set(True)
+        try:
+            return cast("R", self.spec.function(*args, **kwargs))
+        finally:
+            _PLAIN.reset(token)
+
+    def run(self, *args: Any, **kwargs: Any) -> Run:
+        """Run the flow now and return the finished `Run`, failed or not.
+
+        Beside the flow's own arguments: `executor` ("serial", "threads", "processes", ...), `workers`, `db` (path
+        or URL), `tags`, `listeners` (called with batches of events) and `clock`.
+        """
+        options, kwargs = _split(kwargs)
+        live = self._begin(args, kwargs, options)
+        outcome = live.execute(args, kwargs)
+        if isinstance(outcome.error, KeyboardInterrupt):
+            raise outcome.error
+        return Run(live.id, db=options.get("db"), session=live)
+
+    def submit(self, *args: Any, **kwargs: Any) -> Run:
+        """Start the flow in the background and return its live `Run` at once. Takes what `run` takes."""
+        options, kwargs = _split(kwargs)
+        live = self._begin(args, kwargs, options)
+        context = copy_context()
+        thread = threading.Thread(
+            target=context.run, args=(live.execute, args, kwargs), name=f"nbflow-run-{live.id}", daemon=True
+        )
+        thread.start()
+        return Run(live.id, db=options.get("db"), session=live)
+
+    def resume(self, run_id: str, **options: Any) -> Run:
+        """Go on with a run of this flow where it stopped, with the code as it is now. Returns the finished `Run`."""
+        return Run(run_id, db=options.get("db")).resume(spec=self.spec, **options)
+
+    def __get__(self, instance: Any, owner: type | None = None) -> Any:
+        """Flows are functions, not methods: a flow function takes values, which a run can store."""
+        if instance is None:
+            return self
+        raise DefinitionError(f"flow {self.spec.name!r} is used as a method; make it a function at module level.")
+
+    def __repr__(self) -> str:
+        return f"<flow {self.spec.name!r}>"
+
+    def __reduce__(self) -> Any:
+        """By name where the module can be imported elsewhere, else by value."""
+        return by_name(self) or (Flow, (self.spec,))
+
+    def _begin(self, args: tuple[Any, ...], kwargs: dict[str, Any], options: dict[str, Any]) -> session.Session:
+        _check_arguments(self.spec, args, kwargs)
+        tags = tuple(check_name(tag, "tag") for tag in options.get("tags", ()))
+        chosen = {key: value for key, value in options.items() if key != "tags"}
+        if "listeners" in chosen:
+            chosen["listeners"] = tuple(chosen["listeners"])
+        return session.begin(self.spec, args, kwargs, session.RunOptions(tags=tags, **chosen))
+
+
+def _split(kwargs: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    options = {key: value for key, value in kwargs.items() if key in RUN_OPTIONS}
+    return options, {key: value for key, value in kwargs.items() if key not in RUN_OPTIONS}
+
+
+def _check_arguments(spec: FlowSpec, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+    from nbflow.model.errors import ParameterError
+
+    try:
+        inspect.signature(spec.function).bind(*args, **kwargs)
+    except TypeError as error:
+        known = ", ".join(parameter.name for parameter in spec.parameters) or "none"
+        raise ParameterError(f"flow {spec.name!r}: {error}. Its parameters are: {known}.") from error
+    except ValueError:
+        return  # a callable without a signature says for itself what it takes
+
+
+def _add_way_out(error: BaseException, run_id: str) -> None:
+    note = f"nbflow: run {run_id}. See it: nbflow show {run_id}. Go on where it stopped: nbflow resume {run_id}"
+    if note not in getattr(error, "__notes__", ()):
+        error.add_note(note)
+
+
+@overload
+def flow(function: Callable[P, R], /) -> Flow[P, R]: ...
+
+
+@overload
+def flow(
+    function: None = None,
+    /,
+    *,
+    name: str | None = None,
+    version: str | None = None,
+    executor: str | None = None,
+    workers: int | None = None,
+    tags: Iterable[str] = (),
+) -> Callable[[Callable[P, R]], Flow[P, R]]: ...
+
+
+def flow(
+    function: Callable[..., Any] | None = None,
+    /,
+    *,
+    name: str | None = None,
+    version: str | None = None,
+    executor: str | None = None,
+    workers: int | None = None,
+    tags: Iterable[str] = (),
+) -> Any:
+    """Make a function a flow. Use it bare (`@flow`) or with options.
+
+    The function is plain single-threaded Python. Calls of steps in it return at once; using a result waits for it.
+    name: default: the function's name. version: part of the flow's identity. executor, workers: where its steps
+    run unless the call says otherwise. tags: words to find its runs by.
+
+    Raises DefinitionError for functions that cannot be flows.
+    """
+
+    def decorate(target: Callable[..., Any]) -> Flow[..., Any]:
+        _check_function(target)
+        given = check_name(name or target.__name__, "flow")
+        module, qualname = target.__module__, target.__qualname__
+        reference = f"{module}:{qualname}" if "<locals>" not in qualname else None
+        return Flow(
+            FlowSpec(
+                name=given,
+                function=target,
+                parameters=_parameters(target),
+                version=version,
+                executor=executor,
+                workers=workers,
+                tags=tuple(check_name(tag, "tag") for tag in tags),
+                doc=inspect.getdoc(target) or "",
+                reference=reference,
+            )
+        )
+
+    return decorate if function is None else decorate(function)
+
+
+def _check_function(target: Any) -> None:
+    if isinstance(target, (Flow, Step)):
+        raise DefinitionError(f"{target!r} is decorated already.")
+    if not inspect.isfunction(target):
+        raise DefinitionError(f"@flow decorates a function; {type(target).__name__} {target!r} is none.")
+    if inspect.iscoroutinefunction(target) or inspect.isgeneratorfunction(target) or inspect.isasyncgenfunction(target):
+        raise DefinitionError(
+            f"flow {target.__name__!r} is async or a generator. Write a plain def: its steps may be async, and they "
+            "run side by side anyway."
+        )
+    taken = sorted(RUN_OPTIONS & set(inspect.signature(target).parameters))
+    if taken:
+        raise DefinitionError(
+            f"flow {target.__name__!r} has a parameter {taken[0]!r}, which is an option of run(); rename the parameter."
+        )
+
+
+def _parameters(target: Callable[..., Any]) -> tuple[Parameter, ...]:
+    out = []
+    for item in inspect.signature(target).parameters.values():
+        required = item.default is item.empty and item.kind not in (item.VAR_POSITIONAL, item.VAR_KEYWORD)
+        annotation = "" if item.annotation is item.empty else inspect.formatannotation(item.annotation).strip("'")
+        default = None if item.default is item.empty else item.default
+        out.append(Parameter(item.name, annotation, default, required))
+    return tuple(out)
+
+
+def inject(factory: Callable[..., Callable[..., Any]], *, name: str | None = None, **steps: Any) -> Flow[..., Any]:
+    """A flow from a factory that receives its steps as named arguments and returns the flow function.
+
+    `factory` is a function that returns one (a closure), or a class whose instances can be called. The same factory
+    called with the bare functions gives the same code without nbflow. Raises DefinitionError if a name is not an
+    identifier or if the factory does not take exactly these names.
+    """
+    for given in steps:
+        if not given.isidentifier() or keyword.iskeyword(given):
+            raise DefinitionError(
+                f"{given!r} cannot name a step of a factory: it has to be an identifier, not a keyword."
+            )
+    given_name: str = name or str(getattr(factory, "__name__", "flow"))
+    try:
+        inspect.signature(factory).bind(**steps)
+    except TypeError as error:
+        raise DefinitionError(
+            f"factory {given_name!r}: {error}. It was given {', '.join(steps) or 'no steps'}."
+        ) from error
+    made = factory(**steps)
+    if not callable(made):
+        raise DefinitionError(f"factory {given_name!r} returned {type(made).__name__}, not something to call.")
+    check_name(given_name, "flow")
+    return Flow(
+        FlowSpec(name=given_name, function=made, parameters=_parameters(made), doc=inspect.getdoc(factory) or "")
+    )

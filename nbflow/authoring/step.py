@@ -1,0 +1,232 @@
+"""`@step`: a function that is a step of flows, and stays a function everywhere else."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import sys
+import types
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any, Generic, ParamSpec, TypeVar, cast, overload
+
+from nbflow.engine.frames import FRAME
+from nbflow.engine.placeholders import is_placeholder
+from nbflow.model.errors import DefinitionError
+from nbflow.model.names import check_name
+from nbflow.model.policies import NO_RETRY, Cache, Resources, Retry
+from nbflow.model.specs import StepSpec
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+class Step(Generic[P, R]):
+    """A function as a step.
+
+    Outside of a flow, calling it calls the function. Inside a `@flow` function, calling it returns a placeholder at
+    once, and the function runs as soon as the placeholders among its arguments have their values.
+    """
+
+    spec: StepSpec
+    __wrapped__: Callable[P, R]
+
+    def __init__(self, spec: StepSpec) -> None:
+        self.spec = spec
+        functools.update_wrapper(self, spec.function)
+
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
+        """Call the function, or inside a flow let it be run; errors then appear where the result is used."""
+        frame = FRAME.get()
+        if frame is None:
+            return cast("R", self.spec.function(*args, **kwargs))
+        return cast("R", frame.call(self.spec, args, kwargs))
+
+    def map(self, *values: Any, **constants: Any) -> list[R]:
+        """Call the step once for each item of `values`, side by side where the executor allows it.
+
+        `values` are sequences of equal length, one for each positional parameter; a placeholder for a sequence is
+        fine, and is not waited for. `constants` go to every call. Returns the list of results in order.
+        """
+        frame = FRAME.get()
+        if frame is not None and any(is_placeholder(value) for value in values):
+            return cast("list[R]", frame.call(_mapping(self), (values, constants), {}))
+        return [self(*items, **constants) for items in zip(*values, strict=True)]
+
+    def with_options(self, **options: Any) -> Step[P, R]:
+        """The same function with other options; see `step` for their names."""
+        return cast("Step[P, R]", Step(_changed(self.spec, options)))
+
+    def __get__(self, instance: Any, owner: type | None = None) -> Any:
+        """Bind to an instance, so that methods can be steps."""
+        return self if instance is None else types.MethodType(self, instance)
+
+    def __repr__(self) -> str:
+        return f"<step {self.spec.name!r}>"
+
+    def __reduce__(self) -> Any:
+        """By name where the module can be imported elsewhere, else by value."""
+        return by_name(self) or (Step, (self.spec,))
+
+
+def by_name(decorated: Any) -> str | None:
+    """The global name under which a decorated function can be imported by other processes, or None."""
+    module = sys.modules.get(decorated.__module__)
+    if module is None or decorated.__module__ == "__main__" or getattr(module, "__file__", None) is None:
+        return None
+    found: Any = module
+    for part in decorated.__qualname__.split("."):
+        found = getattr(found, part, None)
+    return decorated.__qualname__ if found is decorated else None
+
+
+@functools.cache
+def _mapping(decorated: Step[..., Any]) -> StepSpec:
+    """The sub-flow that maps a step over sequences which are not known yet."""
+    return StepSpec(f"{decorated.spec.name}.map", functools.partial(_map_now, decorated), kind="flow")
+
+
+def _map_now(decorated: Step[..., Any], values: Sequence[Iterable[Any]], constants: dict[str, Any]) -> list[Any]:
+    return [decorated(*items, **constants) for items in zip(*values, strict=True)]
+
+
+@overload
+def step(function: Callable[P, R], /) -> Step[P, R]: ...
+
+
+@overload
+def step(
+    function: None = None,
+    /,
+    *,
+    name: str | None = None,
+    retries: int | Sequence[float] = 0,
+    delay: float | Sequence[float] = 0.0,
+    backoff: float = 1.0,
+    cap: float | None = None,
+    jitter: float = 0.0,
+    retry_on: type[BaseException] | tuple[type[BaseException], ...] = Exception,
+    never_retry_on: type[BaseException] | tuple[type[BaseException], ...] = (),
+    timeout: float | timedelta | None = None,
+    cache: bool | float | timedelta = False,
+    version: str | None = None,
+    executor: str | None = None,
+    resources: Resources | dict[str, Any] | None = None,
+    tags: Iterable[str] = (),
+) -> Callable[[Callable[P, R]], Step[P, R]]: ...
+
+
+def step(function: Callable[..., Any] | None = None, /, **options: Any) -> Any:
+    """Make a function a step of flows. Use it bare (`@step`) or with options (`@step(retries=3)`).
+
+    name: what the step is called; default: the function's name.
+    retries: how many further attempts follow a failed one, or a sequence of their delays in seconds.
+    delay: seconds before each retry, one number or one for each.
+    backoff: factor on the delay for each retry past the given delays; cap: longest delay in seconds;
+        jitter: random share of the delay, 0 to 1.
+    retry_on, never_retry_on: exception types that are, or are not, retried; default: all but cancellation.
+    timeout: seconds (or a timedelta) one attempt may take; then it ends with StepTimeoutError.
+    cache: True to reuse the result in later runs as long as code and inputs are the same; a number of seconds or
+        a timedelta limits for how long.
+    version: a text that is part of the step's identity; change it to make cached results invalid.
+    executor: name of the executor that runs this step, whatever runs the others.
+    resources: what an attempt needs, as `Resources` or its fields (cpus, memory in bytes, gpus).
+    tags: words to find the step's tasks by.
+
+    Raises DefinitionError or ConfigError for options that make no sense.
+    """
+    if function is not None and not callable(function):
+        raise DefinitionError(f"@step decorates a function; {type(function).__name__} {function!r} is none.")
+
+    def decorate(target: Callable[..., Any]) -> Step[..., Any]:
+        if isinstance(target, Step):
+            raise DefinitionError(f"{target.spec.name!r} is a step already; use with_options() to change it.")
+        name: str = options.get("name") or str(getattr(target, "__name__", type(target).__name__))
+        if name == "<lambda>":
+            name = "lambda"
+        plain = StepSpec(name=name, function=target, is_async=inspect.iscoroutinefunction(target))
+        return Step(_changed(plain, options))
+
+    return decorate if function is None else decorate(function)
+
+
+_OPTIONS = frozenset(
+    "name retries delay backoff cap jitter retry_on never_retry_on timeout "
+    "cache version executor resources tags".split()
+)
+
+
+def _changed(spec: StepSpec, options: dict[str, Any]) -> StepSpec:
+    unknown = sorted(set(options) - _OPTIONS)
+    if unknown:
+        raise DefinitionError(f"@step has no option {unknown[0]!r}; it has {', '.join(sorted(_OPTIONS))}.")
+    changes: dict[str, Any] = {key: options[key] for key in ("version", "executor") if key in options}
+    changes["name"] = check_name(options.get("name") or spec.name, "step")
+    if "retries" in options:
+        changes["retry"] = _retry(options)
+    elif {"delay", "backoff", "cap", "jitter", "retry_on", "never_retry_on"} & set(options):
+        raise DefinitionError(f"step {spec.name!r} says how to retry but not how often; add retries=3.")
+    if "timeout" in options:
+        changes["timeout"] = seconds(options["timeout"], f"timeout of step {spec.name!r}")
+    if "cache" in options:
+        changes["cache"] = _cache(options["cache"], spec.name)
+    if options.get("resources") is not None:
+        given = options["resources"]
+        changes["resources"] = given if isinstance(given, Resources) else _resources(given, spec.name)
+    if "tags" in options:
+        changes["tags"] = tuple(check_name(tag, "tag") for tag in options["tags"])
+    return replace(spec, **changes)
+
+
+def _retry(options: dict[str, Any]) -> Retry:
+    retries: Any = options["retries"]
+    delay: Any = options.get("delay", 0.0)
+    if not isinstance(retries, int):
+        if "delay" in options:
+            raise DefinitionError("give the delays either in retries or in delay, not in both.")
+        retries, delay = len(tuple(retries)), tuple(retries)
+    if not retries:
+        return NO_RETRY
+    return Retry(
+        retries=int(retries),
+        delays=(float(delay),) if isinstance(delay, (int, float)) else tuple(float(part) for part in delay),
+        backoff=options.get("backoff", 1.0),
+        cap=options.get("cap"),
+        jitter=options.get("jitter", 0.0),
+        on=_types(options.get("retry_on", Exception)),
+        never_on=_types(options.get("never_retry_on", ())),
+    )
+
+
+def _types(given: Any) -> tuple[type[BaseException], ...]:
+    types_: tuple[type[BaseException], ...] = given if isinstance(given, tuple) else (given,)
+    for kind in types_:
+        if not (isinstance(kind, type) and issubclass(kind, BaseException)):
+            raise DefinitionError(f"retry_on and never_retry_on take exception types, not {kind!r}.")
+    return types_
+
+
+def seconds(value: float | timedelta | None, what: str) -> float | None:
+    """A positive duration in seconds, from seconds or a timedelta; `what` names it in the error."""
+    if value is None:
+        return None
+    number = value.total_seconds() if isinstance(value, timedelta) else value
+    if type(number) not in (int, float) or not number > 0:
+        raise DefinitionError(f"the {what} is a positive number of seconds or a timedelta, not {value!r}.")
+    return float(number)
+
+
+def _cache(value: Any, name: str) -> Cache:
+    if isinstance(value, bool):
+        return Cache(enabled=value)
+    return Cache(enabled=True, lifetime=seconds(value, f"cache lifetime of step {name!r}"))
+
+
+def _resources(given: Any, name: str) -> Resources:
+    try:
+        return Resources(**given)
+    except TypeError as error:
+        raise DefinitionError(
+            f"resources of step {name!r}: {error}; it takes cpus, memory (bytes), gpus and custom."
+        ) from error

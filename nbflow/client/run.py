@@ -1,0 +1,335 @@
+"""`Run` and `Task`: handles on what ran, what runs and what came of it, read from the database."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from nbflow.executors.attempt import restore_error
+
+from nbflow import settings as settings_module
+from nbflow.engine import session as session_module
+from nbflow.engine import stores
+from nbflow.model.errors import NbflowError, RunFailedError, RunNotFoundError, TaskError, UnknownStepError
+from nbflow.model.records import AttemptRecord, ErrorRecord, LogRecord, RunRecord, StoredValue, TaskRecord
+from nbflow.model.states import State
+
+if TYPE_CHECKING:
+    from nbflow.storage.database import Database
+    from nbflow.values.store import ValueStore
+
+    from nbflow.engine.session import Session
+    from nbflow.model.specs import FlowSpec
+
+_POLL = 0.05  # seconds between looks at a run of another process
+
+
+class Run:
+    """One execution of a flow, live or past.
+
+    Reading attributes asks the database, so that a handle made anywhere tells the present state.
+    """
+
+    def __init__(self, run_id: str, *, db: str | None = None, session: Session | None = None) -> None:
+        self.id = run_id
+        self._db_url = db
+        self._session = session
+
+    # --- state ---------------------------------------------------------------------------------------------------
+
+    @property
+    def record(self) -> RunRecord:
+        """The run's row in the database. Raises RunNotFoundError if there is none."""
+        from nbflow.storage import runs
+
+        if self._session is not None and not self._session.done.is_set():
+            self._session.flush()
+        with self._db.read() as connection:
+            return runs.get(connection, self.id)
+
+    @property
+    def flow(self) -> str:
+        """Name of the flow."""
+        return self.record.flow
+
+    @property
+    def state(self) -> State:
+        """What became of it so far."""
+        return State(self.record.state)
+
+    @property
+    def interrupted(self) -> bool:
+        """Whether its process died or lost it before it was finished; `resume` goes on."""
+        from nbflow.storage import runs
+
+        record = self.record
+        return not State(record.state).finished and not runs.alive(record, time.time())
+
+    @property
+    def parameters(self) -> dict[str, str]:
+        """The flow's arguments as short texts."""
+        return json.loads(self.record.parameters)  # type: ignore[no-any-return]
+
+    @property
+    def started_at(self) -> datetime | None:
+        """When it began, in UTC."""
+        return _utc(self.record.started_at)
+
+    @property
+    def finished_at(self) -> datetime | None:
+        """When it ended, in UTC."""
+        return _utc(self.record.finished_at)
+
+    @property
+    def error(self) -> BaseException | None:
+        """What it failed with, or None."""
+        if self._session is not None and self._session.outcome is not None:
+            return self._session.outcome.error
+        record = self.record
+        return _error(self._values, record.error, record.error_message)
+
+    # --- acting --------------------------------------------------------------------------------------------------
+
+    def wait(self, timeout: float | None = None) -> Run:
+        """Return when the run is finished. Raises TimeoutError after `timeout` seconds."""
+        if self._session is not None:
+            if not self._session.done.wait(timeout):
+                raise TimeoutError(f"Run {self.id} is still {self.state} after {timeout:g} seconds.")
+            return self
+        deadline = None if timeout is None else time.monotonic() + timeout
+        while not self.state.finished:
+            if self.interrupted:
+                raise RunFailedError(
+                    f"Run {self.id} was interrupted. Go on with run.resume() or nbflow resume {self.id}."
+                )
+            if deadline is not None and time.monotonic() > deadline:
+                raise TimeoutError(f"Run {self.id} is still {self.state} after {timeout:g} seconds.")
+            time.sleep(_POLL)
+        return self
+
+    def result(self, timeout: float | None = None) -> Any:
+        """The flow's value, waiting for it. Raises the flow's error if it failed."""
+        self.wait(timeout)
+        if self._session is not None and self._session.outcome is not None:
+            outcome = self._session.outcome
+            if outcome.error is not None:
+                raise outcome.error
+            return outcome.value
+        record = self.record
+        if record.state != State.SUCCEEDED:
+            raise self.error or RunFailedError(f"Run {self.id} is {record.state} and has no result.")
+        if record.result_digest is None:
+            raise RunFailedError(f"The result of run {self.id} could not be stored; its tasks' results are kept.")
+        data = self._values.unseal(record.result) if record.result is not None else None
+        return self._values.get(
+            StoredValue(
+                record.result_digest, record.result_size or 0, record.result_type or "", data, record.result_uri
+            )
+        )
+
+    def cancel(self, reason: str = "cancelled by run.cancel()") -> None:
+        """End what is not finished. A run of another process stops within a few seconds."""
+        from nbflow.storage import runs
+
+        if self._session is not None:
+            self._session.cancel(reason)
+        elif not self.state.finished:
+            runs.cancel(self._db, self.id, time.time())
+
+    def resume(self, *, spec: FlowSpec | None = None, **options: Any) -> Run:
+        """Go on where the run stopped, and return when it is finished.
+
+        Finished tasks are kept as long as their code and inputs are the same; the others run. `options` are those
+        of `Flow.run`. Raises RunActiveError if another process executes it now. A run that succeeded is returned
+        as it is.
+        """
+        if self.state is State.SUCCEEDED:
+            return self
+        options.setdefault("db", self._db_url)
+        if "listeners" in options:
+            options["listeners"] = tuple(options["listeners"])
+        live, args, kwargs = session_module.resume(self.id, session_module.RunOptions(**options), spec)
+        outcome = live.execute(args, kwargs)
+        if isinstance(outcome.error, KeyboardInterrupt):
+            raise outcome.error
+        return Run(self.id, db=self._db_url, session=live)
+
+    # --- tasks ---------------------------------------------------------------------------------------------------
+
+    def tasks(self) -> list[Task]:
+        """Its tasks in the order of their calls, those of sub-flows included."""
+        from nbflow.storage import tasks
+
+        if self._session is not None and not self._session.done.is_set():
+            self._session.flush()
+        with self._db.read() as connection:
+            records = tasks.of_run(connection, self.id)
+        return [Task(self, record) for record in records if record.position or record.kind == "record"]
+
+    def __iter__(self) -> Iterator[Task]:
+        return iter(self.tasks())
+
+    def __getitem__(self, name: str) -> Task:
+        """The task of this step name or key ("train#2"). Raises UnknownStepError if there is none, or several."""
+        every = self.tasks()
+        found = [task for task in every if name in (task.key, task.name)]
+        if len(found) == 1:
+            return found[0]
+        if found:
+            keys = ", ".join(task.key for task in found[:5])
+            raise UnknownStepError(
+                f"Run {self.id} has {len(found)} tasks of step {name!r}: {keys} ... Name one by its key."
+            )
+        known = ", ".join(sorted({task.name for task in every})) or "none"
+        raise UnknownStepError(f"Run {self.id} has no step {name!r}. Its steps: {known}.")
+
+    def logs(self) -> list[LogRecord]:
+        """Everything its tasks wrote, in order of time."""
+        from nbflow.storage import logs
+
+        with self._db.read() as connection:
+            return logs.read(connection, self.id)
+
+    def __repr__(self) -> str:
+        try:
+            record = self.record
+        except RunNotFoundError:
+            return f"<run {self.id} (not found)>"
+        return f"<run {self.id} of {record.flow}: {record.state}>"
+
+    # --- what it stands on ---------------------------------------------------------------------------------------
+
+    @property
+    def _db(self) -> Database:
+        return stores.database(self._db_url, create=False)
+
+    @property
+    def _values(self) -> ValueStore:
+        return stores.value_store(settings_module.current())
+
+
+class Task:
+    """One execution of a step in a run, as it was when this handle was made."""
+
+    def __init__(self, run: Run, record: TaskRecord) -> None:
+        self.run = run
+        self.record = record
+
+    @property
+    def key(self) -> str:
+        """Where it stands in the run: "train#2" is the second call of train, "sub#1/train#1" is one of sub-flow sub."""
+        return self.record.key
+
+    @property
+    def name(self) -> str:
+        """Name of the step."""
+        return self.record.name
+
+    @property
+    def state(self) -> State:
+        """What became of it."""
+        return State(self.record.state)
+
+    @property
+    def duration(self) -> float | None:
+        """Seconds that its latest attempt took, or has taken so far; None if it has not started."""
+        started, finished = self.record.started_at, self.record.finished_at
+        if started is None:
+            return None
+        return (finished if finished is not None else time.time()) - started
+
+    def result(self) -> Any:
+        """Its value. Raises its error if it failed, and TaskError if it has no value yet."""
+        record, values = self.record, self.run._values
+        if record.state == State.SUCCEEDED:
+            payload = self._payload()
+            data = values.unseal(payload.result) if payload is not None and payload.result is not None else None
+            return values.get(
+                StoredValue(record.result_digest or "", record.result_size or 0, record.result_type or "", data,
+                            record.result_uri)
+            )  # fmt: skip
+        raise self.error or TaskError(f"{self.key} is {self.state} and has no result.")
+
+    @property
+    def error(self) -> BaseException | None:
+        """What it failed with, its own or an input's; None if it did not."""
+        if self.record.error_type is None:
+            return None
+        cause = self if self.record.cause is None else self._sibling(self.record.cause)
+        payload = cause._payload()
+        return _error(self.run._values, payload.error if payload is not None else None, self.record.error_message)
+
+    @property
+    def traceback(self) -> str:
+        """The traceback of its error, trimmed to the user's code; "" if there is none."""
+        payload = self._payload()
+        if payload is None or payload.error is None:
+            return ""
+        values = self.run._values
+        return ErrorRecord(*values.get(values.unseal_stored(payload.error))).traceback
+
+    def inputs(self) -> tuple[tuple[Any, ...], dict[str, Any]]:
+        """The arguments it was called with, results of other tasks filled in."""
+        from nbflow.executors.attempt import load_inputs
+
+        from nbflow.model.ports import Inputs
+
+        payload, values = self._payload(), self.run._values
+        if payload is None or payload.inputs is None:
+            raise TaskError(f"The inputs of {self.key} are stored when it is finished; it is {self.state}.")
+        stored = values.unseal_stored(payload.inputs)
+        upstream = tuple(self._sibling(seq)._stored() for seq in json.loads(self.record.upstream))
+        return load_inputs(Inputs(packed=stored, values=upstream), values)
+
+    def attempts(self) -> list[AttemptRecord]:
+        """Its tries, in order."""
+        from nbflow.storage import attempts
+
+        with self.run._db.read() as connection:
+            return [record for record in attempts.of_run(connection, self.run.id) if record.seq == self.record.seq]
+
+    def logs(self) -> list[LogRecord]:
+        """What it wrote, in order."""
+        from nbflow.storage import logs
+
+        with self.run._db.read() as connection:
+            return logs.read(connection, self.run.id, seq=self.record.seq)
+
+    def __repr__(self) -> str:
+        return f"<task {self.key} of run {self.run.id}: {self.state}>"
+
+    def _sibling(self, seq: int) -> Task:
+        return next(task for task in self.run.tasks() if task.record.seq == seq)
+
+    def _payload(self) -> Any:
+        from nbflow.storage import tasks
+
+        with self.run._db.read() as connection:
+            return tasks.payload(connection, self.run.id, self.record.seq)
+
+    def _stored(self) -> StoredValue:
+        payload, record = self._payload(), self.record
+        data = self.run._values.unseal(payload.result) if payload is not None and payload.result is not None else None
+        return StoredValue(record.result_digest or "", record.result_size or 0, record.result_type or "", data,
+                           record.result_uri)  # fmt: skip
+
+
+def runs(*, limit: int | None = 20, flow: str | None = None, db: str | None = None) -> list[Run]:
+    """The latest runs, newest first."""
+    from nbflow.storage import runs as stored_runs
+
+    with stores.database(db, create=False).read() as connection:
+        return [Run(record.id, db=db) for record in stored_runs.latest(connection, limit=limit, flow=flow)]
+
+
+def _error(values: ValueStore, blob: bytes | None, message: str | None) -> BaseException | None:
+    if blob is not None:
+        return restore_error(ErrorRecord(*values.get(values.unseal_stored(blob))), values)
+    return NbflowError(message) if message is not None else None
+
+
+def _utc(seconds: float | None) -> datetime | None:
+    return datetime.fromtimestamp(seconds, UTC) if seconds is not None else None

@@ -1,0 +1,280 @@
+"""Advancing a run: calls and reports come in, tasks start, and every change is put on record.
+
+Whoever brings a call or a report does the work that follows from it; there is no thread of the engine's own.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+from nbflow.engine.attempts import Attempts
+from nbflow.engine.barriers import Waiting
+from nbflow.engine.cache import Reuse, cache_key
+from nbflow.engine.decide import Consequences, Decider, Failure, Task
+from nbflow.engine.placeholders import Packed, input_digest
+from nbflow.engine.replay import stored_value
+from nbflow.executors.attempt import error_record, restore_error
+from nbflow.model.errors import TaskCancelledError
+from nbflow.model.events import TASK_CREATED, TASK_STATE
+from nbflow.model.ports import Inputs
+from nbflow.model.records import StoredValue
+from nbflow.model.specs import StepSpec
+from nbflow.model.states import State
+from nbflow.values.identity import code_digest
+
+if TYPE_CHECKING:
+    from nbflow.engine.announce import Announcer
+    from nbflow.engine.frames import Frame
+    from nbflow.engine.journal import Journal
+    from nbflow.engine.replay import History
+    from nbflow.engine.stores import Stores
+    from nbflow.model.ports import Clock, Executor, Report
+    from nbflow.values.store import ValueStore
+
+
+class Engine:
+    """The tasks of one live run."""
+
+    def __init__(
+        self,
+        run: str,
+        *,
+        stores: Stores,
+        journal: Journal,
+        executors: Callable[[str | None], Executor],
+        clock: Clock,
+        random: Callable[[], float],
+        history: History,
+        announcer: Announcer,
+        flows: Callable[[Task], None],
+    ) -> None:
+        self.run = run
+        self.values: ValueStore = stores.values
+        self.clock = clock
+        self.lock = threading.Lock()
+        self.decider = Decider()  # under the lock
+        self.journal = journal
+        self.executors = executors
+        self.announcer = announcer
+        self.failed: list[Task] = []  # tasks that failed themselves, in order of finishing
+        self._stores = stores
+        self._history = history
+        self._reuse = Reuse(self, history, stores, journal)
+        self._flows = flows  # starts the body of a sub-flow that is ready
+        self.waiting = Waiting(self.lock)
+        self._seq = history.last_seq
+        self._attempts = Attempts(self, random)
+        self._open: dict[int, Task] = {}  # by seq: not finished
+        self._codes: dict[int, tuple[StepSpec, str]] = {}
+        self._cancelled: str | None = None  # the reason
+
+    # --- calls ---------------------------------------------------------------------------------------------------
+
+    def admit(self, frame: Frame, spec: StepSpec, packed: Packed) -> Task:
+        """Take a call made by a flow function."""
+        self._check()
+        key = frame.key(spec.name)
+        known = self._history.find(key)
+        code = self.code_digest(spec)
+        with self.lock:
+            if known is not None:
+                seq = known.seq
+            else:
+                self._seq = seq = self._seq + 1
+            task = Task(
+                seq,
+                key,
+                spec,
+                packed.inputs,
+                packed.upstream,
+                frame=frame,
+                position=frame.position,
+                code_digest=code,
+                encoding=packed.encoding,
+                created_at=self.clock.time(),
+            )
+            frame.open += 1
+            self._open[seq] = task
+            out = self.decider.admit(task)
+            self.announcer.task(TASK_CREATED, task)
+            if not out.settled and not out.ready:
+                self.journal.task(task)
+            self.note(out)
+        self.launch(out.ready)
+        return task
+
+    def record(self, frame: Frame, name: str, produce: Callable[[], Any]) -> Any:
+        """The value of `produce()`, stored so that a replay gets the same."""
+        self._check()
+        key = frame.key(f"@{name}")
+        known = self._history.reusable(key, "", "")
+        if known is not None:
+            return self.values.get(stored_value(known, self._stores.result(self.run, known.seq)))
+        spec = StepSpec(f"@{name}", produce, kind="record")
+        value = self.values.put(produce(), f"the result of {name}()")
+        earlier = self._history.find(key)
+        with self.lock:
+            if earlier is not None:
+                seq = earlier.seq
+            else:
+                self._seq = seq = self._seq + 1
+            now = self.clock.time()
+            task = Task(seq, key, spec, Inputs(), (), frame=frame, position=frame.position, created_at=now)
+            task.input_digest = ""
+            task.state = State.READY
+            task.ready_at = task.started_at = task.finished_at = now
+            self.decider.succeed(task, value)
+            self.journal.settled(task)
+        return self.values.get(value)
+
+    def code_digest(self, spec: StepSpec) -> str:
+        """Identity of a step's code and all that it reads, as of its first call in this run."""
+        known = self._codes.get(id(spec))
+        if known is None:
+            digest = spec.identity or code_digest(spec.function)
+            known = self._codes[id(spec)] = (spec, digest)  # the spec is kept, so that its id stays its own
+        return known[1]
+
+    # --- starting ------------------------------------------------------------------------------------------------
+
+    def launch(self, ready: Sequence[Task]) -> None:
+        """Start ready tasks, or settle them with a result that is known. Not under the lock."""
+        queue = deque(ready)
+        while queue:
+            task = queue.popleft()
+            task.input_digest = input_digest(task.encoding, task.upstream)
+            value = self._reuse.find(task)
+            if value is not None:
+                with self.lock:
+                    if task.order:
+                        continue  # cancelled meanwhile
+                    out = self.decider.succeed(task, value)
+                    self.note(out)
+                queue.extend(out.ready)
+            elif task.spec.kind == "flow":
+                self._start_flow(task)
+            else:
+                self._attempts.submit(task)
+
+    def _start_flow(self, task: Task) -> None:
+        with self.lock:
+            if task.order:
+                return
+            task.ready_at = self.clock.time()
+            task.attempts += 1
+            self.journal.task(task)
+        self._flows(task)
+
+    def flow_started(self, task: Task) -> bool:
+        """Note that a sub-flow's body begins; False if it is not wanted any more."""
+        with self.lock:
+            if task.order or self._cancelled is not None:
+                return False
+            task.move(State.RUNNING)
+            task.started_at = self.clock.time()
+            self.journal.task(task)
+            self.announcer.task(TASK_STATE, task)
+        return True
+
+    def flow_finished(self, task: Task, value: StoredValue | None, error: BaseException | None = None) -> None:
+        """Settle a sub-flow with what its function returned or raised."""
+        with self.lock:
+            if task.order:
+                return
+            if value is not None:
+                out = self.decider.succeed(task, value)
+            else:
+                error = error or TaskCancelledError(f"{task.key} was cancelled.")
+                ended = isinstance(error, (TaskCancelledError, KeyboardInterrupt))
+                state = State.CANCELLED if ended else State.FAILED
+                out = self.decider.fail(task, state, Failure(error_record(error), error, task))
+            self.note(out)
+        self.launch(out.ready)
+
+    # --- settling ---------------------------------------------------------------------------------------------------
+
+    def note(self, out: Consequences) -> None:
+        """Put settled tasks on record and wake whoever waits for them. Under the lock."""
+        for task in out.settled:
+            if task.finished_at is None:
+                task.finished_at = self.clock.time()
+            self._open.pop(task.seq, None)
+            if task.failure is not None and task.failure.cause is task:
+                self.failed.append(task)
+            if not task.stored:
+                self.journal.settled(task)
+            if not task.stored and task.spec.cache.enabled and task.value is not None and task.cached_from is None:
+                self.journal.cached(task, cache_key(task), task.value, task.finished_at, task.spec.cache.lifetime)
+            self.announcer.task(TASK_STATE, task)
+            self.waiting.finished(task)
+            frame = task.frame
+            if frame is not None:
+                frame.open -= 1
+                if not frame.open:
+                    self.waiting.wake_all()
+
+    # --- waiting -------------------------------------------------------------------------------------------------
+
+    def wait(self, tasks: Sequence[Task], *, at_least: int | None = None) -> None:
+        """Return when all (or `at_least` so many) of `tasks` are finished and what they gave is on disk."""
+        self.waiting.for_tasks(tasks, len(tasks) if at_least is None else at_least, self.executors(None))
+        self._stores.flush()
+
+    def drain(self, frame: Frame) -> None:
+        """Return when every task that `frame` called is finished."""
+        self.waiting.for_all_of(frame, self.executors(None))
+
+    def report(self, report: Report) -> None:
+        """Take what an executor tells about an attempt."""
+        self._attempts.report(report)
+
+    def exception(self, task: Task) -> BaseException:
+        """The exception that stands for a failed task."""
+        failure = task.failure
+        assert failure is not None
+        if failure.exception is not None:
+            return failure.exception
+        return restore_error(failure.record, self.values)
+
+    # --- ending --------------------------------------------------------------------------------------------------
+
+    def cancel(self, reason: str) -> None:
+        """End every task that is not finished; running ones as soon as their executor can."""
+        with self.lock:
+            if self._cancelled is not None:
+                return
+            self._cancelled = reason
+            running = self._attempts.running()
+            for task in list(self._open.values()):
+                if task.order or task.seq in running or task.spec.kind == "flow":
+                    continue  # a sub-flow ends by itself when its tasks are cancelled
+                error = TaskCancelledError(f"{task.key} was cancelled: {reason}")
+                failure = Failure(error_record(error), error, task)
+                self.note(self.decider.fail(task, State.CANCELLED, failure))
+        for task in running.values():
+            self.executors(task.spec.executor).cancel(task.ticket)
+
+    @property
+    def inline(self) -> bool:
+        """Whether the run's steps run in the thread of its flow function."""
+        return self.executors(None).inline
+
+    @property
+    def cancelled(self) -> bool:
+        """Whether the run was asked to end."""
+        return self._cancelled is not None
+
+    def abort(self, error: BaseException) -> None:
+        """Stop for good, since nothing can be recorded any more."""
+        with self.lock:
+            self.waiting.broken = error
+            self.waiting.wake_all()
+
+    def _check(self) -> None:
+        if self.waiting.broken is not None:
+            raise self.waiting.broken
+        if self._cancelled is not None:
+            raise TaskCancelledError(f"The run was cancelled: {self._cancelled}")

@@ -1,0 +1,129 @@
+"""Attempts: handing ready tasks to executors, and taking what they report."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from nbflow.engine.decide import Failure
+from nbflow.engine.frames import no_frame
+from nbflow.executors.attempt import error_record, restore_error
+from nbflow.model.errors import TaskCancelledError
+from nbflow.model.events import OUTPUT, PROGRESS, TASK_STATE
+from nbflow.model.ports import Finished, Inputs, Output, Progress, Report, Started, Work
+from nbflow.model.states import State
+
+if TYPE_CHECKING:
+    from nbflow.engine.advance import Engine
+    from nbflow.engine.decide import Consequences, Task
+
+
+class Attempts:
+    """The attempts of one run's tasks that are under way."""
+
+    def __init__(self, engine: Engine, random: Callable[[], float]) -> None:
+        self._engine = engine
+        self._random = random  # for the jitter of retries
+        self._last_ticket = 0
+        self._running: dict[int, Task] = {}  # by ticket: handed to an executor
+
+    def running(self) -> dict[int, Task]:
+        """By seq: the tasks that an executor has. Under the engine's lock."""
+        return {task.seq: task for task in self._running.values()}
+
+    def submit(self, task: Task) -> None:
+        """Begin the next attempt of a ready task. Not under the lock."""
+        engine, spec = self._engine, task.spec
+        executor = engine.executors(spec.executor)
+        with engine.lock:
+            if task.order:
+                return  # cancelled meanwhile
+            self._last_ticket = ticket = self._last_ticket + 1
+            task.ticket = ticket
+            task.attempts += 1
+            task.ready_at = engine.clock.time()
+            self._running[ticket] = task
+            engine.journal.task(task)
+            inputs = task.inputs
+            values = tuple([up.value for up in task.upstream if up.value is not None])
+        given = Inputs(inputs.args, inputs.kwargs, inputs.packed, values)
+        work = Work(ticket, spec, given, engine.run, task.seq, task.key, task.attempts, spec.timeout)
+        if executor.inline:
+            with no_frame():  # a step's body is no part of the flow function that waits for it
+                executor.submit(work)
+        else:
+            executor.submit(work)
+
+    def report(self, report: Report) -> None:
+        """Take what an executor tells about an attempt; what it tells after its end is refused."""
+        if type(report) is Finished:
+            self._finished(report)
+            return
+        engine = self._engine
+        with engine.lock:
+            task = self._running.get(report.ticket)
+            if task is None:
+                return
+            if type(report) is Started:
+                task.move(State.RUNNING)
+                task.started_at = report.time
+                engine.journal.started(task, report)
+                engine.journal.task(task)
+                engine.announcer.task(TASK_STATE, task, worker=report.worker)
+            elif type(report) is Output:
+                engine.journal.output(task, report)
+                engine.announcer.task(OUTPUT, task, stream=report.stream, text=report.text)
+            elif type(report) is Progress:
+                if report.value is not None:
+                    task.progress = report.value
+                engine.journal.task(task)
+                engine.announcer.task(PROGRESS, task, value=report.value, message=report.message)
+
+    def _finished(self, report: Finished) -> None:
+        engine = self._engine
+        with engine.lock:
+            task = self._running.pop(report.ticket, None)
+            if task is None:
+                return  # the attempt was given up
+            if task.state is State.READY:
+                task.move(State.RUNNING)  # an executor need not tell that it started
+                task.started_at = report.started_at
+            engine.journal.attempt(task, report)
+            retry_at = self._retry_time(task, report)
+            if retry_at is None:
+                task.finished_at = report.finished_at
+                out = self._settle(task, report)
+                engine.note(out)
+            else:
+                engine.decider.retry(task)
+                engine.journal.task(task)
+                engine.announcer.task(TASK_STATE, task)
+        if retry_at is None:
+            engine.launch(out.ready)
+        else:
+            self._retry(task, retry_at)
+
+    def _settle(self, task: Task, report: Finished) -> Consequences:
+        decider = self._engine.decider
+        if report.state is State.SUCCEEDED and report.value is not None:
+            return decider.succeed(task, report.value)
+        record = report.error or error_record(TaskCancelledError(f"{task.key} was cancelled."))
+        return decider.fail(task, report.state, Failure(record, report.exception, task))
+
+    def _retry_time(self, task: Task, report: Finished) -> float | None:
+        retry, number = task.spec.retry, task.attempts
+        if number > retry.retries or report.error is None or report.state is State.CANCELLED or self._engine.cancelled:
+            return None
+        error = report.exception or restore_error(report.error, self._engine.values)
+        if not retry.wants(error, number - 1):
+            return None
+        return report.finished_at + retry.delay(number, self._random)
+
+    def _retry(self, task: Task, at: float) -> None:
+        engine = self._engine
+        if at <= engine.clock.time():
+            self.submit(task)
+        elif engine.executors(task.spec.executor).inline:
+            engine.clock.call_at(at, lambda: engine.waiting.hand_over(lambda: self.submit(task)))
+        else:
+            engine.clock.call_at(at, lambda: self.submit(task))

@@ -1,0 +1,103 @@
+"""Running the body of a flow function, of the run itself or of a sub-flow."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from nbflow.engine.frames import FRAME, FlowThreads, Frame
+from nbflow.engine.placeholders import ATOMS, is_placeholder, task_of
+from nbflow.executors.attempt import load_inputs
+from nbflow.model.errors import CodecError
+from nbflow.model.ports import Inputs
+
+if TYPE_CHECKING:
+    from nbflow.engine.advance import Engine
+    from nbflow.engine.decide import Task
+    from nbflow.engine.journal import Journal
+    from nbflow.engine.replay import History
+
+
+class FlowBody:
+    """Executes flow functions for one engine."""
+
+    engine: Engine
+
+    def __init__(self, history: History, journal: Journal) -> None:
+        self._history = history
+        self._journal = journal
+        self._threads = FlowThreads()
+
+    def run(self, frame: Frame, function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """Call a flow function and return its value without placeholders, after all that it called is finished."""
+        token = FRAME.set(frame)
+        try:
+            try:
+                return self._settled(frame, function(*args, **kwargs))
+            except KeyboardInterrupt:
+                self.engine.cancel("interrupted from the keyboard")
+                raise
+            finally:
+                # What was called goes on to its end also when the flow function fails: its results are kept for
+                # the next run, and every executor leaves the same states behind.
+                self.engine.drain(frame)
+        finally:
+            FRAME.reset(token)
+
+    def start(self, task: Task) -> None:
+        """Run the sub-flow behind a ready task, and settle the task: here, or on a thread of its own."""
+        if self.engine.inline:
+            self._run_task(task)
+        else:
+            depth = task.frame.depth + 1 if task.frame is not None else 1
+            self._threads.start(depth, task.key, lambda: self._run_task(task))
+
+    def _run_task(self, task: Task) -> None:
+        engine = self.engine
+        if not engine.flow_started(task):
+            engine.flow_finished(task, None)
+            return
+        try:
+            frame = Frame(engine, task.key, task, self._history.script(task.key))
+            inputs = task.inputs
+            upstream = tuple([up.value for up in task.upstream if up.value is not None])
+            args, kwargs = load_inputs(Inputs(inputs.args, inputs.kwargs, inputs.packed, upstream), engine.values)
+            result = self.run(frame, task.spec.function, args, kwargs)
+            value = engine.values.put(result, f"the result of flow {task.spec.name!r}")
+        except BaseException as error:  # whatever a flow function may raise is the task's outcome
+            engine.flow_finished(task, None, error)
+            if isinstance(error, KeyboardInterrupt):
+                raise
+        else:
+            engine.flow_finished(task, value)
+
+    def _settled(self, frame: Frame, result: Any) -> Any:
+        result = self._search_deep(frame, frame.resolve(result))
+        frame.script.ended()
+        for key in frame.script.left_out():
+            record = self._history.find(key)
+            if record is not None:
+                self._journal.moved(record, 0)
+        return result
+
+    def _search_deep(self, frame: Frame, result: Any) -> Any:
+        """Replace placeholders inside objects that are no plain containers, such as dataclasses."""
+        found: list[Any] = []
+
+        def substitute(value: object) -> int | None:
+            if not is_placeholder(value):
+                return None
+            found.append(value)
+            return len(found) - 1
+
+        values = self.engine.values
+        if type(result) in ATOMS:
+            return result
+        try:
+            packed = values.pack(result, "the result of the flow", substitute)
+        except CodecError:
+            return result  # told where the result is stored
+        if not found:
+            return result
+        self.engine.wait(tuple([task_of(value) for value in found]))
+        return values.unpack(packed, [value.__wrapped__ for value in found])

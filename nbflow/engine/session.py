@@ -1,0 +1,276 @@
+"""One run in this process: opened, executed and closed, from its first start or from where it stopped."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import random
+import socket
+import threading
+import uuid
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from nbflow import settings as settings_module
+from nbflow.engine import loader, stores
+from nbflow.engine.advance import Engine
+from nbflow.engine.announce import Announcer
+from nbflow.engine.body import FlowBody
+from nbflow.engine.frames import Frame
+from nbflow.engine.journal import Journal
+from nbflow.engine.replay import History
+from nbflow.engine.versions import input_bytes, parameter_texts, run_update, version_record
+from nbflow.executors import context, registry
+from nbflow.executors.attempt import error_record
+from nbflow.executors.clock import SystemClock
+from nbflow.model import names
+from nbflow.model.errors import CodecError, NbflowError, StorageError
+from nbflow.model.events import IGNORED_ERROR, RUN_FINISHED, RUN_STARTED, WARNING, Listener
+from nbflow.model.records import RunRecord
+from nbflow.model.states import State
+
+if TYPE_CHECKING:
+    from nbflow.model.ports import Clock, Executor
+    from nbflow.model.records import TaskRecord
+    from nbflow.model.specs import FlowSpec
+
+_log = logging.getLogger("nbflow")
+LEASE = 30.0  # seconds after which a run whose process cannot be asked counts as abandoned
+
+
+@dataclass(frozen=True, slots=True)
+class RunOptions:
+    """How a run is executed. None: what the flow says, then the settings."""
+
+    db: str | None = None
+    executor: str | None = None
+    workers: int | None = None
+    tags: tuple[str, ...] = ()
+    listeners: tuple[Listener, ...] = ()
+    clock: Clock | None = None
+    random: Callable[[], float] = field(default=random.random)  # for jitter; returns a float in [0, 1)
+
+
+@dataclass(slots=True)
+class Outcome:
+    """What came of a run."""
+
+    state: State
+    value: Any = None
+    error: BaseException | None = None
+
+
+class Session:
+    """The live execution of one run."""
+
+    def __init__(self, record: RunRecord, spec: FlowSpec, options: RunOptions, history: Sequence[TaskRecord]) -> None:
+        self.id = record.id
+        self.spec = spec
+        self.record = record
+        self.outcome: Outcome | None = None
+        self.done = threading.Event()
+        self._settings = settings_module.current()
+        self._clock = options.clock or SystemClock()
+        self._executors: dict[str, Executor] = {}
+        self._executors_lock = threading.Lock()
+        owner = record.owner or ""
+        self._stores = stores.Stores(
+            stores.database(options.db),
+            stores.value_store(self._settings),
+            fence=(record.id, owner),
+            on_error=self._stop,
+        )
+        journal = Journal(record.id, self._stores.writer, self._stores.values)
+        self._announcer = Announcer(record.id, journal, self._clock, options.listeners)
+        self._resumed = bool(history)
+        self._history = History(history)
+        self._body = FlowBody(self._history, journal)
+        self.engine = Engine(
+            record.id,
+            stores=self._stores,
+            journal=journal,
+            executors=self._executor,
+            clock=self._clock,
+            random=options.random,
+            history=self._history,
+            announcer=self._announcer,
+            flows=self._body.start,
+        )
+        self._body.engine = self.engine
+
+    def execute(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Outcome:
+        """Run the flow function in this thread, and everything it calls, to the end."""
+        self._announcer.start()
+        self._tell(RUN_STARTED, flow=self.spec.name, executor=self.record.executor, resumed=self._resumed)
+        interrupted: BaseException | None = None
+        try:
+            frame = Frame(self.engine, "", None, self._history.script(""))
+            value, error = self._body.run(frame, self.spec.function, args, kwargs), None
+        except BaseException as problem:  # whatever a flow function may raise is the run's outcome
+            value, error = None, problem
+            if isinstance(problem, KeyboardInterrupt):
+                interrupted = problem
+        self.outcome = self._close(value, error, interrupted is not None)
+        self.done.set()
+        return self.outcome
+
+    def flush(self) -> None:
+        """Return when the database tells all that happened so far."""
+        self._stores.flush()
+
+    def cancel(self, reason: str = "asked to stop") -> None:
+        """End what is not finished."""
+        self.engine.cancel(reason)
+
+    def _executor(self, name: str | None) -> Executor:
+        name = name or self.record.executor
+        found = self._executors.get(name)
+        if found is None:
+            with self._executors_lock:
+                found = self._executors.get(name)
+                if found is None:
+                    found = registry.get_executor(
+                        name,
+                        workers=self.record.workers or self._settings.workers,
+                        values=self._stores.values,
+                        clock=self._clock,
+                        echo=self._settings.echo,
+                    )
+                    found.start(self.engine.report)
+                    self._executors[name] = found
+        return found
+
+    def _stop(self, error: StorageError) -> None:
+        self.engine.abort(error)
+
+    def _close(self, value: Any, error: BaseException | None, interrupted: bool) -> Outcome:
+        for executor in self._executors.values():
+            executor.close(wait=not interrupted and not isinstance(error, StorageError))
+        self._report_ignored()
+        state = State.SUCCEEDED if error is None else State.FAILED
+        if interrupted or (error is not None and self.engine.cancelled):
+            state = State.CANCELLED
+        outcome = Outcome(state, value, error)
+        try:
+            self._store_outcome(outcome)
+        except (StorageError, NbflowError) as problem:
+            if error is None or isinstance(error, StorageError):
+                outcome = Outcome(State.FAILED, None, problem)
+            else:
+                error.add_note(f"nbflow could not record the end of run {self.id}: {problem}")
+        finally:
+            self._tell(RUN_FINISHED, state=outcome.state.value, error=repr(outcome.error) if outcome.error else None)
+            self._announcer.close()
+        return outcome
+
+    def _store_outcome(self, outcome: Outcome) -> None:
+        stored = None
+        if outcome.state is State.SUCCEEDED:
+            try:
+                stored = self._stores.values.put(outcome.value, f"the result of flow {self.spec.name!r}")
+            except CodecError as problem:
+                message = f"The run succeeded, but its result cannot be stored: {problem}"
+                self._announcer.notable(WARNING, None, message=message)
+                _log.warning(message)
+        error = error_record(outcome.error) if outcome.error is not None else None
+        self._stores.writer.put(
+            run_update(self.id, outcome.state, self._clock.time(), stored, error, self._stores.values)
+        )
+        self._stores.writer.close()
+
+    def _report_ignored(self) -> None:
+        for task in self.engine.failed:
+            failure = task.failure
+            if failure is None or failure.looked_at or task.state is State.CANCELLED:
+                continue
+            text = f"{failure.record.type}: {failure.record.message}"
+            self._announcer.notable(IGNORED_ERROR, task, key=task.key, error=text)
+            _log.warning("Run %s: nobody looked at the error of %s: %s", self.id, task.key, text)
+
+    def _tell(self, kind: str, **data: Any) -> None:
+        self._announcer.send(kind, None, data)
+
+
+def begin(spec: FlowSpec, args: tuple[Any, ...], kwargs: dict[str, Any], options: RunOptions) -> Session:
+    """Create the record of a new run and return its session, ready to be executed."""
+    from nbflow.storage import runs, versions
+
+    settings = settings_module.current()
+    clock = options.clock or SystemClock()
+    db = stores.database(options.db)
+    values = stores.value_store(settings)
+    now = clock.time()
+    outer = context.current()  # the task whose function starts this run, if one does
+    version = version_record(spec, values, now)
+    owner, started = _this_process()
+    record = RunRecord(
+        id=names.run_id(now, random.getrandbits(30)),
+        flow=spec.name,
+        version=version.id,
+        state=State.RUNNING.value,
+        executor=options.executor or spec.executor or settings.executor,
+        workers=options.workers or spec.workers or settings.workers,
+        parameters=parameter_texts(spec, args, kwargs),
+        inputs=input_bytes(values, args, kwargs),
+        tags=json.dumps([*spec.tags, *options.tags]),
+        parent_run=outer.run if outer is not None else None,
+        parent_seq=outer.seq if outer is not None else None,
+        cwd=os.getcwd(),
+        host=socket.gethostname(),
+        created_at=now,
+        started_at=now,
+        finished_at=None,
+        owner=owner,
+        owner_pid=os.getpid(),
+        owner_started=started,
+        lease_until=now + LEASE,
+        **dict.fromkeys(("result_digest", "result_size", "result_type", "result", "result_uri")),
+        **dict.fromkeys(("error_type", "error_message", "error")),
+    )
+    registry.check_name(record.executor)
+    with db.write() as connection:
+        versions.add(connection, version)
+        runs.create(connection, record)
+    return Session(record, spec, options, ())
+
+
+def resume(
+    run_id: str, options: RunOptions, spec: FlowSpec | None = None
+) -> tuple[Session, tuple[Any, ...], dict[str, Any]]:
+    """Take over a run that stopped. Returns its session and the arguments to execute it with.
+
+    Raises `RunActiveError` if another living process executes it, and `FlowNotFoundError` if its code is lost.
+    """
+    from nbflow.storage import runs, tasks, versions
+
+    db = stores.database(options.db, create=False)
+    values = stores.value_store(settings_module.current())
+    with db.read() as connection:
+        record = runs.get(connection, run_id)
+        version = versions.get(connection, record.version) if record.version else None
+    if spec is None:
+        if version is None:
+            raise NbflowError(f"Run {run_id} has no stored flow; pass the flow: flow.resume({run_id!r}).")
+        spec = loader.find(version, values)
+    if record.inputs is None:
+        raise NbflowError(
+            f"The arguments of run {run_id} could not be stored, so it cannot be resumed. Start a new run."
+        )
+    args, kwargs = values.get(values.unseal_stored(record.inputs))
+    owner, started = _this_process()
+    clock = options.clock or SystemClock()
+    runs.claim(db, run_id, owner, os.getpid(), started, LEASE, clock.time())
+    with db.read() as connection:
+        history = tasks.of_run(connection, run_id)
+    record = record._replace(
+        owner=owner, executor=options.executor or record.executor, workers=options.workers or record.workers
+    )
+    return Session(record, spec, options, history), args, kwargs
+
+
+def _this_process() -> tuple[str, float]:
+    import psutil
+
+    return uuid.uuid4().hex, psutil.Process().create_time()

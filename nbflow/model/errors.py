@@ -1,0 +1,196 @@
+"""Every error that nbflow raises, as one tree.
+
+    NbflowError
+    ├── ConfigError                      settings, options, environment variables
+    ├── DefinitionError                  a step or flow that is declared wrongly
+    │   ├── ParameterError               unknown, missing or wrongly typed parameter
+    │   ├── UnknownStepError
+    │   └── CycleError
+    ├── CodecError                       values that cannot be stored or restored
+    │   ├── UnpicklableError
+    │   ├── ValueTooLargeError
+    │   ├── SignatureError
+    │   └── ArtifactMissingError
+    ├── StorageError                     the database
+    │   ├── DatabaseMissingError
+    │   ├── DatabaseNewerError
+    │   ├── DatabaseLockedError
+    │   ├── DatabaseCorruptError
+    │   ├── DatabaseReadOnlyError
+    │   ├── DiskFullError
+    │   └── DatabaseUnreachableError
+    ├── RunError                         one execution of a flow
+    │   ├── RunNotFoundError
+    │   ├── RunActiveError
+    │   ├── RunFailedError
+    │   ├── FlowNotFoundError
+    │   └── PathChangedError
+    ├── TaskError                        one execution of a step; raised where its value is used
+    │   ├── StepTimeoutError (TimeoutError)
+    │   ├── TaskCancelledError
+    │   ├── WorkerLostError
+    │   ├── StepResultError
+    │   └── RemoteError
+    └── NotebookError                    notebooks and their cells
+        ├── NotANotebookError
+        └── CellSyntaxError
+
+Messages say what is wrong and end with the way out. Data that a program may want sits in attributes.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+
+class NbflowError(Exception):
+    """Base of all errors of nbflow."""
+
+    def __init__(self, message: str, **details: Any) -> None:
+        super().__init__(message)
+        self.details = details
+
+    def __getattr__(self, name: str) -> Any:
+        details = self.__dict__.get("details", {})
+        if name in details:
+            return details[name]
+        raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return (_rebuild, (type(self), str(self), self.details))
+
+
+def _rebuild(kind: type[NbflowError], message: str, details: dict[str, Any]) -> NbflowError:
+    return kind(message, **details)
+
+
+class ConfigError(NbflowError):
+    """A setting, option or environment variable has a value that cannot be used."""
+
+
+class DefinitionError(NbflowError):
+    """A step or flow is declared in a way that cannot run."""
+
+
+class ParameterError(DefinitionError):
+    """A parameter is unknown, missing or of the wrong type."""
+
+
+class UnknownStepError(DefinitionError):
+    """A step is named that the flow does not have."""
+
+
+class CycleError(DefinitionError):
+    """Steps depend on one another in a circle; `details["cycle"]` lists them."""
+
+
+class CodecError(NbflowError):
+    """A value cannot be stored or restored."""
+
+
+class UnpicklableError(CodecError):
+    """A value cannot be turned into bytes; `details` hold `path` inside the value and `type`."""
+
+
+class ValueTooLargeError(CodecError):
+    """A value is larger than the settings allow; `details` hold `size` and `limit` in bytes."""
+
+
+class SignatureError(CodecError):
+    """Stored bytes do not carry a valid signature of this deployment, or were changed since they were written."""
+
+
+class ArtifactMissingError(CodecError):
+    """The artifact store no longer has a value that the database names."""
+
+
+class StorageError(NbflowError):
+    """The database cannot do what was asked."""
+
+
+class DatabaseMissingError(StorageError):
+    """There is no database where one was named."""
+
+
+class DatabaseNewerError(StorageError):
+    """The database was written by a newer nbflow."""
+
+
+class DatabaseLockedError(StorageError):
+    """Another process holds the database for longer than the settings wait."""
+
+
+class DatabaseCorruptError(StorageError):
+    """The file is not a database, or is damaged."""
+
+
+class DatabaseReadOnlyError(StorageError):
+    """The database cannot be written to."""
+
+
+class DiskFullError(StorageError):
+    """There is no space left for the database or the artifacts."""
+
+
+class DatabaseUnreachableError(StorageError):
+    """No connection to the database server."""
+
+
+class RunError(NbflowError):
+    """One execution of a flow cannot go on."""
+
+
+class RunNotFoundError(RunError):
+    """No run has this id."""
+
+
+class RunActiveError(RunError):
+    """Another living process executes this run."""
+
+
+class RunFailedError(RunError):
+    """The run has no result because it failed or was cancelled."""
+
+
+class FlowNotFoundError(RunError):
+    """The code of a run's flow cannot be found again."""
+
+
+class PathChangedError(RunError):
+    """A replayed flow function made other calls than it made before; `details["call"]` names the first."""
+
+
+class TaskError(NbflowError):
+    """A task has no value; raised where the value is used."""
+
+
+class StepTimeoutError(TaskError, TimeoutError):
+    """A step took longer than its `timeout`."""
+
+
+class TaskCancelledError(TaskError):
+    """The task was cancelled before it finished."""
+
+
+class WorkerLostError(TaskError):
+    """The process that ran the task died."""
+
+
+class StepResultError(TaskError):
+    """A step returned something that is not a value, such as a generator."""
+
+
+class RemoteError(TaskError):
+    """A step failed with an exception that cannot be brought here; the message holds its text."""
+
+
+class NotebookError(NbflowError):
+    """A notebook cannot be used as a flow."""
+
+
+class NotANotebookError(NotebookError):
+    """The file is not a Jupyter notebook that nbflow can read."""
+
+
+class CellSyntaxError(NotebookError):
+    """A cell is not valid Python; `details` hold `cell` and `line`, both counted from 1."""

@@ -1,0 +1,147 @@
+"""The seams: what an implementer has to provide, each as narrow as it can be."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, NamedTuple, Protocol
+
+from nbflow.model.records import ErrorRecord, StoredValue
+from nbflow.model.specs import StepSpec
+from nbflow.model.states import State
+
+
+class Ref(NamedTuple):
+    """Stands in a task's arguments for the result of an upstream task."""
+
+    number: int  # position in Inputs.values
+
+
+@dataclass(slots=True)
+class Inputs:
+    """The arguments of one task.
+
+    Either `args` and `kwargs` are given as they are (immutable values, and `Ref` at the top level only), or
+    `packed` is the encoded pair of both, with references inside it at any depth.
+    """
+
+    args: tuple[Any, ...] = ()
+    kwargs: dict[str, Any] | None = None
+    packed: StoredValue | None = None
+    values: tuple[StoredValue, ...] = ()  # results of upstream tasks, by Ref.number
+
+
+@dataclass(slots=True)
+class Work:
+    """One attempt of a ready task, as handed to an executor."""
+
+    ticket: int  # names this attempt in reports; used once per engine
+    spec: StepSpec
+    inputs: Inputs
+    run: str
+    seq: int
+    key: str
+    attempt: int  # from 1
+    timeout: float | None = None  # seconds
+
+
+class Started(NamedTuple):
+    """An attempt began."""
+
+    ticket: int
+    time: float
+    worker: str
+    pid: int
+
+
+class Output(NamedTuple):
+    """An attempt wrote something."""
+
+    ticket: int
+    time: float
+    stream: str  # as in LogRecord.stream
+    text: str
+
+
+class Progress(NamedTuple):
+    """An attempt told how far it is."""
+
+    ticket: int
+    time: float
+    value: float | None  # 0 to 1
+    message: str
+
+
+class Finished(NamedTuple):
+    """An attempt ended. The last report of its ticket; later ones are refused."""
+
+    ticket: int
+    state: State  # SUCCEEDED, FAILED, TIMED_OUT or CANCELLED
+    started_at: float
+    finished_at: float
+    worker: str
+    pid: int
+    value: StoredValue | None = None
+    error: ErrorRecord | None = None
+    exception: BaseException | None = None  # the live one, where the attempt ran in this process
+    cpu_seconds: float | None = None
+    peak_memory: int | None = None  # bytes
+    exit: str | None = None
+
+
+Report = Started | Output | Progress | Finished
+
+
+class Executor(Protocol):
+    """A place where ready tasks run. It knows nothing of flows: work goes in, reports come out.
+
+    Reports may come from any thread, and during `submit`. Each submitted ticket gets exactly one `Finished`.
+    """
+
+    name: str
+    workers: int
+    inline: bool  # whether work runs in the calling thread, inside `submit` and `help`
+
+    def start(self, report: Callable[[Report], None]) -> None:
+        """Begin; every report goes to `report`."""
+
+    def submit(self, work: Work) -> None:
+        """Take one attempt. Never blocks for longer than starting the attempt takes."""
+
+    def cancel(self, ticket: int) -> None:
+        """End an attempt, waiting or running, as soon as this executor can; it is reported as CANCELLED."""
+
+    def help(self, done: Callable[[], bool]) -> bool:
+        """Let the calling thread, which waits for `done`, run some of the work; False if that is no use here."""
+
+    def close(self, *, wait: bool = True) -> None:
+        """End: with `wait` after all submitted work, else at once and cancelling it."""
+
+
+class Clock(Protocol):
+    """Time, handed in so that tests need not sleep."""
+
+    def time(self) -> float:
+        """Seconds since 1970."""
+
+    def call_at(self, time: float, action: Callable[[], None]) -> Callable[[], None]:
+        """Run `action` on another thread at `time` (seconds since 1970) or soon after; the return value cancels."""
+
+
+class ArtifactStore(Protocol):
+    """Where large values lie: named blobs, written once."""
+
+    def write(self, name: str, parts: list[Any]) -> None:
+        """Store the concatenated buffers under `name`, atomically; nothing happens if it is there already."""
+
+    def read(self, name: str) -> Any:
+        """A writable private buffer with the content; raises ArtifactMissingError."""
+
+    def exists(self, name: str) -> bool:
+        """Whether there is a blob of that name."""
+
+    def delete(self, name: str) -> None:
+        """Remove a blob, if it is there."""
+
+    def names(self) -> list[tuple[str, int, float]]:
+        """(name, bytes, modified) of every blob."""

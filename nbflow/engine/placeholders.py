@@ -111,7 +111,7 @@ def pack(
     what: str,
 ) -> Packed:
     """Snapshot the arguments of a call of `what`, so that later changes to them by the caller are not seen by it."""
-    upstream: list[Task] = []
+    upstream: dict[Task, int] = {}
     flat_args = [_flat(value, upstream, values) for value in args]
     flat_kwargs = {name: _flat(value, upstream, values) for name, value in kwargs.items()} if kwargs else None
     if _DEEP not in flat_args and (flat_kwargs is None or _DEEP not in flat_kwargs.values()):
@@ -131,23 +131,15 @@ class _Deep:
 _DEEP = _Deep()
 
 
-def _flat(value: Any, upstream: list[Task], values: ValueStore) -> Any:
+def _flat(value: Any, upstream: dict[Task, int], values: ValueStore) -> Any:
     kind = type(value)
     if kind in ATOMS:
         if (kind is str or kind is bytes) and len(value) > _LARGE_ATOM:
             return _DEEP
         return value
     if kind is Placeholder and not _changed(value, values):
-        return Ref(_index(upstream, value._self_task))
+        return Ref(upstream.setdefault(value._self_task, len(upstream)))
     return _DEEP
-
-
-def _index(upstream: list[Task], task: Task) -> int:
-    for index, other in enumerate(upstream):
-        if other is task:
-            return index
-    upstream.append(task)
-    return len(upstream) - 1
 
 
 def _changed(placeholder: Placeholder, values: ValueStore) -> bool:
@@ -160,7 +152,7 @@ def _changed(placeholder: Placeholder, values: ValueStore) -> bool:
 
 
 def _pack_deep(args: tuple[Any, ...], kwargs: dict[str, Any], values: ValueStore, what: str) -> Packed:
-    upstream: list[Task] = []
+    upstream: dict[Task, int] = {}  # in order of first use
     changed: dict[int, bool] = {}
 
     def substitute(found: object) -> int | None:
@@ -169,7 +161,7 @@ def _pack_deep(args: tuple[Any, ...], kwargs: dict[str, Any], values: ValueStore
         known = changed.get(id(found))
         if known is None:
             known = changed[id(found)] = _changed(found, values)
-        return None if known else _index(upstream, task_of(found))
+        return None if known else upstream.setdefault(task_of(found), len(upstream))
 
     cycle = find_cycle((args, kwargs))
     if cycle:

@@ -131,11 +131,16 @@ class Clock(Protocol):
 class ArtifactStore(Protocol):
     """Where large values lie: named blobs, written once."""
 
-    def write(self, name: str, parts: list[Any]) -> None:
-        """Store the concatenated buffers under `name`, atomically; nothing happens if it is there already."""
+    url: str  # opens the same store in another process
+
+    def write(self, name: str, parts: list[Any]) -> bool:
+        """Store the concatenated buffers under `name`, atomically, unless it is there already; whether it did."""
 
     def read(self, name: str) -> Any:
         """A writable private buffer with the content; raises ArtifactMissingError."""
+
+    def stamp(self, name: str) -> object | None:
+        """What changes whenever the blob does, so that it need not be checked twice; None: cannot be told."""
 
     def exists(self, name: str) -> bool:
         """Whether there is a blob of that name."""

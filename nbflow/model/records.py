@@ -66,6 +66,22 @@ class RunRecord(NamedTuple):
     error: bytes | None  # signed payload of an ErrorRecord
 
 
+class RunUpdate(NamedTuple):
+    """How a run ended: the columns of its RunRecord that change then."""
+
+    id: str
+    state: str
+    finished_at: float
+    result_digest: str | None
+    result_size: int | None
+    result_type: str | None
+    result: bytes | None
+    result_uri: str | None
+    error_type: str | None
+    error_message: str | None
+    error: bytes | None
+
+
 class TaskRecord(NamedTuple):
     """One execution of a step in a run."""
 

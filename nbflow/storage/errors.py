@@ -1,0 +1,54 @@
+"""Errors of the drivers as errors of nbflow, translated once, here."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from sqlalchemy import exc
+
+from nbflow.model import errors
+
+# By what SQLite's messages say (sqlite.org/rescode.html); the driver gives no codes for some of them.
+_SQLITE = (
+    ("database is locked", errors.DatabaseLockedError, "Another process holds {url} for too long. Try again, or end it."),
+    ("table is locked", errors.DatabaseLockedError, "Another process holds {url} for too long. Try again, or end it."),
+    ("disk is full", errors.DiskFullError, "No space is left for {url}. Free some, then go on with nbflow resume."),
+    ("disk i/o error", errors.DiskFullError, "The disk under {url} fails or is full. Check it, then nbflow resume."),
+    ("readonly database", errors.DatabaseReadOnlyError, "{url} cannot be written to. Check the file's permissions."),
+    ("unable to open", errors.DatabaseReadOnlyError, "{url} cannot be opened. Check that its folder can be written to."),
+    ("not a database", errors.DatabaseCorruptError, "{url} is not an SQLite database. Name another file with --db."),
+    ("malformed", errors.DatabaseCorruptError, "{url} is damaged. Restore a copy, or start anew with another --db."),
+)
+_POSTGRES = {
+    "53100": (errors.DiskFullError, "The server of {url} has no space left."),
+    "25006": (errors.DatabaseReadOnlyError, "{url} is read-only."),
+    "55P03": (errors.DatabaseLockedError, "Another session holds a lock in {url} for too long."),
+    "42501": (errors.DatabaseReadOnlyError, "This user may not write to {url}."),
+}
+
+
+@contextmanager
+def translated(url: str) -> Iterator[None]:
+    """Raise what goes wrong inside as a StorageError about the database at `url`."""
+    try:
+        yield
+    except exc.DBAPIError as error:
+        raise translate(error, url) from error
+
+
+def translate(error: exc.DBAPIError, url: str) -> errors.StorageError:
+    """The StorageError for a driver's error."""
+    text = str(error.orig).lower()
+    code = getattr(error.orig, "sqlstate", None)
+    if code in _POSTGRES:
+        kind, message = _POSTGRES[code]
+    elif error.connection_invalidated or (url.startswith("postgresql") and isinstance(error, exc.OperationalError)):
+        kind, message = errors.DatabaseUnreachableError, "No connection to {url}. Is the server up, and the URL right?"
+    else:
+        for part, kind, message in _SQLITE:  # noqa: B007 - the loop variables are the result
+            if part in text:
+                break
+        else:
+            kind, message = errors.StorageError, "The database at {url} refused a statement."
+    return kind(f"{message.format(url=url)} ({str(error.orig).strip()})")

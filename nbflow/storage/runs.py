@@ -1,0 +1,141 @@
+"""Statements about runs: who executes them, how they ended, which there are."""
+
+from __future__ import annotations
+
+import socket
+from typing import Any
+
+from sqlalchemy import Connection, Select, and_, insert, select, update
+
+from nbflow.model.errors import RunActiveError, RunNotFoundError
+from nbflow.model.records import RunRecord, RunUpdate
+from nbflow.model.states import FINISHED, State
+from nbflow.storage.database import Database
+from nbflow.storage.schema import runs, tasks
+
+_UNFINISHED = tuple(state.value for state in State if state not in FINISHED)
+
+
+def create(connection: Connection, record: RunRecord) -> None:
+    """Store a new run."""
+    connection.execute(insert(runs).values(record._asdict()))
+
+
+def get(connection: Connection, run: str) -> RunRecord:
+    """The run of this id. Raises RunNotFoundError."""
+    row = connection.execute(select(runs).where(runs.c.id == run)).first()
+    if row is None:
+        raise RunNotFoundError(f"There is no run {run!r}.{_known(connection)}")
+    return RunRecord(*row)
+
+
+def find(connection: Connection, text: str) -> RunRecord:
+    """The run of this id, of a unique beginning of one, or "last". Raises RunNotFoundError."""
+    if text == "last":
+        found = latest(connection, limit=1)
+        if not found:
+            raise RunNotFoundError("There are no runs yet.")
+        return found[0]
+    rows = connection.execute(select(runs).where(runs.c.id.like(_prefix(text), escape="\\")).limit(3)).all()
+    exact = [row for row in rows if row.id == text]
+    if exact or len(rows) == 1:
+        return RunRecord(*(exact or rows)[0])
+    if rows:
+        ids = ", ".join(row.id for row in rows)
+        raise RunNotFoundError(f"{text!r} is the beginning of several runs: {ids} ... Give more of the id.")
+    raise RunNotFoundError(f"There is no run {text!r}.{_known(connection)}")
+
+
+def latest(
+    connection: Connection, *, limit: int | None = None, flow: str | None = None, state: str | None = None
+) -> list[RunRecord]:
+    """Runs, newest first."""
+    statement: Select[Any] = select(runs).order_by(runs.c.created_at.desc(), runs.c.id.desc())
+    if flow is not None:
+        statement = statement.where(runs.c.flow == flow)
+    if state is not None:
+        statement = statement.where(runs.c.state == state)
+    return [RunRecord(*row) for row in connection.execute(statement.limit(limit))]
+
+
+def claim(
+    database: Database, run: str, owner: str, pid: int, process_started: float, lease: float, now: float
+) -> RunRecord:
+    """Make `owner` the one who executes a run, unless a living process does. Raises RunActiveError if one does.
+
+    `lease`: seconds for which the claim holds without being renewed.
+    """
+    with database.write() as connection:
+        record = get(connection, run)
+        if alive(record, now):
+            raise RunActiveError(
+                f"Run {run} is executed by process {record.owner_pid} on {record.host} right now. Wait for it, or end it "
+                f"with: nbflow cancel {run}",
+            )
+        values = {
+            "owner": owner,
+            "owner_pid": pid,
+            "owner_started": process_started,
+            "host": socket.gethostname(),
+            "lease_until": now + lease,
+            "state": State.RUNNING.value,
+            "finished_at": None,
+            "error_type": None,
+            "error_message": None,
+            "error": None,
+        }
+        connection.execute(update(runs).where(runs.c.id == run).values(values))
+        return get(connection, run)
+
+
+def alive(record: RunRecord, now: float) -> bool:
+    """Whether the process that executes a run still does."""
+    if record.owner is None:
+        return False
+    if record.host == socket.gethostname() and record.owner_pid is not None:
+        return _process_lives(record.owner_pid, record.owner_started)
+    return record.lease_until is not None and record.lease_until > now
+
+
+def _process_lives(pid: int, started: float | None) -> bool:
+    import psutil
+
+    try:
+        process = psutil.Process(pid)
+        if process.status() == psutil.STATUS_ZOMBIE:
+            return False
+        return started is None or abs(process.create_time() - started) < 1.0
+    except psutil.NoSuchProcess:
+        return False
+
+
+def renew(connection: Connection, run: str, owner: str, until: float) -> bool:
+    """Extend the claim of `owner`; False if it is not theirs any more."""
+    statement = update(runs).where(and_(runs.c.id == run, runs.c.owner == owner)).values(lease_until=until)
+    return connection.execute(statement).rowcount == 1
+
+
+def finish(connection: Connection, record: RunUpdate) -> None:
+    """Store how a run ended; nobody executes it any more."""
+    values = {**record._asdict(), "owner": None, "lease_until": None}
+    connection.execute(update(runs).where(runs.c.id == values.pop("id")).values(values))
+
+
+def cancel(database: Database, run: str, now: float) -> None:
+    """End a run of any process: its own one notices when it writes next."""
+    with database.write() as connection:
+        get(connection, run)
+        ended = {"state": State.CANCELLED.value, "finished_at": now}
+        connection.execute(
+            update(runs).where(and_(runs.c.id == run, runs.c.state.in_(_UNFINISHED))).values(**ended, owner=None)
+        )
+        connection.execute(update(tasks).where(and_(tasks.c.run == run, tasks.c.state.in_(_UNFINISHED))).values(ended))
+
+
+def _prefix(text: str) -> str:
+    return text.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_") + "%"
+
+
+def _known(connection: Connection) -> str:
+    ids = [record.id for record in latest(connection, limit=3)]
+    return f" The latest are: {', '.join(ids)}." if ids else " There are no runs yet."

@@ -34,6 +34,14 @@ def database(url: str | None = None, *, create: bool = True) -> Database:
         return found
 
 
+def close_all() -> None:
+    """Close the databases that were opened here; they open again when they are asked for."""
+    with _LOCK:
+        for found in _OPEN.values():
+            found.close()
+        _OPEN.clear()
+
+
 def value_store(settings: Settings) -> ValueStore:
     """The values of this project."""
     return ValueStore(

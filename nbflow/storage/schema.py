@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any, get_args, get_type_hints
 
-from sqlalchemy import BigInteger, Column, Float, Index, LargeBinary, MetaData, String, Table, Text
+from sqlalchemy import BigInteger, Column, Float, Index, LargeBinary, MetaData, PrimaryKeyConstraint, String, Table, Text
 
 from nbflow.model import records
 
@@ -15,7 +15,12 @@ VERSION = "0001"  # the newest of the migrations
 
 metadata = MetaData()
 
-version_table = Table("alembic_version", metadata, Column("version_num", String(32), primary_key=True))
+version_table = Table(
+    "alembic_version",  # Alembic's own name and form
+    metadata,
+    Column("version_num", String(32), nullable=False),
+    PrimaryKeyConstraint("version_num", name="alembic_version_pkc"),
+)
 
 _TYPES: dict[type, Any] = {str: Text, int: BigInteger, float: Float(53), bytes: LargeBinary}
 

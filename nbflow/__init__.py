@@ -1,0 +1,83 @@
+"""Notebooks and functions as flows: the public face, and nothing but names whose homes are further down.
+
+Each name is imported when it is first used, so that `import nbflow` stays light. Nothing inside nbflow imports this
+module: whatever two packages share belongs to a floor below both.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from nbflow.authoring.flow import Flow, flow
+    from nbflow.authoring.notebook import from_notebook
+    from nbflow.authoring.patterns import finish_order, first, now, parallel_reduce, random, uuid, wait
+    from nbflow.authoring.step import Step, step
+    from nbflow.client.run import Run, runs
+    from nbflow.executors.context import current, heartbeat
+    from nbflow.model import errors
+    from nbflow.model.errors import NbflowError, RunFailedError, StepTimeoutError, TaskCancelledError, TaskError
+    from nbflow.settings import configure
+
+    __version__: str
+
+__all__ = [
+    "Flow",
+    "NbflowError",
+    "Run",
+    "RunFailedError",
+    "Step",
+    "StepTimeoutError",
+    "TaskCancelledError",
+    "TaskError",
+    "configure",
+    "current",
+    "errors",
+    "finish_order",
+    "first",
+    "flow",
+    "from_notebook",
+    "heartbeat",
+    "now",
+    "parallel_reduce",
+    "random",
+    "runs",
+    "step",
+    "uuid",
+    "wait",
+]
+
+_HOMES = {
+    "nbflow.authoring.flow": ("Flow", "flow"),
+    "nbflow.authoring.notebook": ("from_notebook",),
+    "nbflow.authoring.patterns": ("finish_order", "first", "now", "parallel_reduce", "random", "uuid", "wait"),
+    "nbflow.authoring.step": ("Step", "step"),
+    "nbflow.client.run": ("Run", "runs"),
+    "nbflow.executors.context": ("current", "heartbeat"),
+    "nbflow.model.errors": ("NbflowError", "RunFailedError", "StepTimeoutError", "TaskCancelledError", "TaskError"),
+    "nbflow.settings": ("configure",),
+}
+_HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
+
+
+def __getattr__(name: str) -> Any:
+    if name == "__version__":
+        value: Any = import_module("importlib.metadata").version("nbflow")
+    elif name == "errors":  # the one name that is a module
+        value = import_module("nbflow.model.errors")
+    elif name in _HOME_OF:
+        value = getattr(import_module(_HOME_OF[name]), name)
+    else:
+        raise AttributeError(f"module 'nbflow' has no attribute {name!r}")
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__, "__version__"})
+
+
+def load_ipython_extension(ipython: Any) -> None:
+    """Register the magics: what `%load_ext nbflow` calls."""
+    import_module("nbflow.jupyter").load_ipython_extension(ipython)

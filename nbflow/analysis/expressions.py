@@ -1,0 +1,351 @@
+"""What evaluating an expression does to names, and what is known of its value."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Callable, Iterable
+
+from nbflow.analysis import knowledge, magics
+from nbflow.analysis.facts import ATOM, HISTORY, OPAQUE, OUTSIDE, PATCH, SETTINGS, CellFacts, Code, Event, Known, Mark
+from nbflow.analysis.scopes import code_names
+
+_HISTORY = {"_", "__", "___", "Out", "In", "_oh", "_ih", "_i", "_ii"}
+_SETTING_ROOTS = ("os.environ", "sys.path", "warnings.", "matplotlib.rcParams", "matplotlib.pyplot.rcParams", "pandas.options")
+
+
+class Expressions:
+    """Evaluates expressions of one cell (or of one function body) without running them."""
+
+    def __init__(self, known: dict[str, Known], parameters: Iterable[str] | None = None) -> None:
+        self.known = known  # what is known of every name; shared by the cells of a notebook
+        self.facts = CellFacts()
+        self.bound: set[str] = set()  # bound on every path so far
+        self.certain = True  # outside of branches that may not be taken
+        # Names that belong to an inner scope: a function's own, a comprehension's.
+        self.scopes: list[dict[str, Known]] = []
+        if parameters is not None:
+            self.scopes.append({name: Known(frozenset({f"parameter {name}"})) for name in parameters})
+        self._using: set[str] = set()
+        self._handlers: dict[type, Callable[..., Known]] = {
+            ast.Name: self._name,
+            ast.Constant: lambda node: ATOM,
+            ast.Attribute: self._attribute,
+            ast.Subscript: self._subscript,
+            ast.Call: self._call,
+            ast.BinOp: self._operation,
+            ast.UnaryOp: self._operation,
+            ast.Compare: self._operation,
+            ast.JoinedStr: self._text,
+            ast.Lambda: self._lambda,
+            ast.ListComp: self._comprehension,
+            ast.SetComp: self._comprehension,
+            ast.DictComp: self._comprehension,
+            ast.GeneratorExp: self._comprehension,
+            ast.NamedExpr: self._walrus,
+            ast.Yield: self._any,
+            ast.List: self._container,
+            ast.Dict: self._container,
+            ast.Set: self._container,
+        }
+
+    # -- what happens to names ------------------------------------------------------------------------------------
+
+    def mark(self, node: ast.AST, reason: str) -> Mark:
+        """A mark at `node`."""
+        return Mark(getattr(node, "lineno", 1), reason)
+
+    def read(self, name: str, node: ast.AST, reason: str = "") -> None:
+        """The value of a global name is used, and with it whatever code it may hold."""
+        if name not in self.bound:
+            if name in knowledge.BUILTINS and name not in self.known:
+                self.facts.reads.setdefault(name, self.mark(node, "uses a builtin"))
+            else:
+                self.facts.reads.setdefault(name, self.mark(node, reason or f"reads {name}"))
+            if (name in _HISTORY or (name[0] == "_" and name[1:].isdigit())) and name not in self.known:
+                self.effect(HISTORY, node, f"reads {name}")
+        held = self.known.get(name)
+        if held is not None and held.code is not None and name not in self._using:
+            self._using.add(name)
+            self.use(held.code, node, name)
+            self._using.discard(name)
+
+    def use(self, code: Code, node: ast.AST, name: str) -> None:
+        """Code that a value holds may run."""
+        for other in sorted(code.reads):
+            self.read(other, node, f"{name} reads {other}")
+        for other in sorted(code.changes):
+            self.change(other, node, f"{name} may change {other}")
+        for other in sorted(code.defines):
+            self.bind(other, node, Known(), certain=False, reason=f"{name} may set {other}")
+        for effect in code.effects:
+            self.effect(effect, node, f"{name} does")
+
+    def bind(self, name: str, node: ast.AST, value: Known, *, certain: bool = True, reason: str = "") -> None:
+        """A global name gets a value."""
+        mark = self.mark(node, reason or f"sets {name}")
+        certain = certain and self.certain
+        self.facts.defines.setdefault(name, mark)
+        self.facts.events.append(Event("bind", (name,), mark, certain))
+        if certain:
+            self.bound.add(name)
+            self.known[name] = value
+        else:
+            self.known[name] = value.joined(self.known[name]) if name in self.known else value
+        if value.kind == "resource":
+            self.facts.resources[name] = self.mark(node, f"{name} is tied to the process that made it")
+        roots = value.roots - {name}
+        if roots and value.kind not in {"atom", "module"}:
+            self.link((name, *roots), node, "share" if value.kind == "data" else "link")
+
+    def link(self, names: Iterable[str], node: ast.AST, kind: str = "link") -> None:
+        """Values of these names may share objects from here on, or with kind "share" only data."""
+        ordered = tuple(sorted(set(names)))
+        if len(ordered) > 1:
+            self.facts.events.append(Event(kind, ordered, self.mark(node, "may share objects")))
+
+    def change(self, name: str, node: ast.AST, reason: str) -> None:
+        """The objects of a name may be changed in place."""
+        held = self.known.get(name)
+        if held is not None and held.kind == "atom":
+            return
+        if held is not None and held.kind == "module":
+            self.effect(setting_or_patch(held.path or name), node, reason)
+            return
+        mark = self.mark(node, reason)
+        if name not in self.bound:
+            self.facts.reads.setdefault(name, mark)
+        self.facts.changes.setdefault(name, mark)
+        self.facts.events.append(Event("change", (name,), mark))
+
+    def change_value(self, value: Known, node: ast.AST, reason: str) -> None:
+        """The objects of a value may be changed in place."""
+        if value.kind == "atom":
+            return
+        if value.path and value.path.startswith(_SETTING_ROOTS):
+            self.effect(SETTINGS, node, reason)
+        for root in sorted(value.roots):
+            self.change(root, node, reason.format(root))
+
+    def effect(self, effect: str, node: ast.AST, reason: str) -> None:
+        """Something beyond names happens."""
+        self.facts.effects.setdefault(effect, self.mark(node, reason))
+
+    # -- expressions ----------------------------------------------------------------------------------------------
+
+    def value(self, node: ast.expr | None) -> Known:
+        """Evaluate an expression."""
+        if node is None:
+            return ATOM
+        return self._handlers.get(type(node), self._any)(node)
+
+    def _any(self, node: ast.AST) -> Known:
+        parts = [self.value(child) for child in ast.iter_child_nodes(node) if isinstance(child, ast.expr)]
+        parts += [self._comprehension(child) for child in ast.iter_child_nodes(node) if isinstance(child, ast.comprehension)]
+        return _all_of(parts)
+
+    def _container(self, node: ast.AST) -> Known:
+        parts = self._any(node)
+        return Known(parts.roots, None, None, parts.code)
+
+    def _name(self, node: ast.Name) -> Known:
+        for scope in reversed(self.scopes):
+            if node.id in scope:
+                return scope[node.id]
+        self.read(node.id, node)
+        held = self.known.get(node.id)
+        if held is None:
+            path = f"builtins.{node.id}" if node.id in knowledge.BUILTINS else None
+            return Known(frozenset() if path else frozenset({node.id}), None, path)
+        roots = frozenset() if held.kind in {"atom", "module"} else frozenset({node.id})
+        return Known(roots, held.kind, held.path, held.code)
+
+    def _attribute(self, node: ast.Attribute) -> Known:
+        owner = self.value(node.value)
+        if owner.path is not None:
+            return Known(owner.roots, None, f"{owner.path}.{node.attr}", owner.code)
+        kind = owner.kind if owner.kind in {"data", "atom"} else None
+        return Known(owner.roots, kind, None, owner.code)
+
+    def _subscript(self, node: ast.Subscript) -> Known:
+        owner = self.value(node.value)
+        self.value(node.slice)
+        return Known(owner.roots, owner.kind if owner.kind != "resource" else None, owner.path, owner.code)
+
+    def _operation(self, node: ast.BinOp | ast.UnaryOp | ast.Compare) -> Known:
+        parts = [self.value(child) for child in ast.iter_child_nodes(node) if isinstance(child, ast.expr)]
+        kinds = {part.kind for part in parts}
+        if kinds <= {"atom"}:
+            return ATOM
+        if "data" in kinds and kinds <= {"data", "atom"}:
+            return Known(kind="data")
+        return _all_of(parts)
+
+    def _text(self, node: ast.JoinedStr) -> Known:
+        self._any(node)
+        return ATOM
+
+    def _walrus(self, node: ast.NamedExpr) -> Known:
+        value = self.value(node.value)
+        inner = self.scopes[0] if self.scopes and node.target.id in self.scopes[0] else None
+        if inner is not None:
+            inner[node.target.id] = value
+        else:
+            self.bind(node.target.id, node, value, certain=not self.scopes)
+        return value
+
+    def _comprehension(self, node: ast.AST) -> Known:
+        if isinstance(node, ast.comprehension):  # pragma: no cover - reached through its owner only
+            return ATOM
+        scope: dict[str, Known] = {}
+        self.scopes.append(scope)
+        for generator in node.generators:  # type: ignore[attr-defined]
+            items = self.value(generator.iter)
+            self._bind_locals(generator.target, items, scope)
+            for condition in generator.ifs:
+                self.value(condition)
+        parts = [node.key, node.value] if isinstance(node, ast.DictComp) else [node.elt]  # type: ignore[attr-defined]
+        result = _all_of([self.value(part) for part in parts])
+        self.scopes.pop()
+        if isinstance(node, ast.GeneratorExp):
+            # It runs later, and over whatever its names are bound to then.
+            return Known(result.roots, "resource", None, result.code)
+        return Known(result.roots, "data" if result.kind == "atom" else None, None, result.code)
+
+    def _bind_locals(self, target: ast.expr, value: Known, scope: dict[str, Known]) -> None:
+        for child in ast.walk(target):
+            if isinstance(child, ast.Name) and isinstance(child.ctx, ast.Store):
+                scope[child.id] = Known(value.roots, value.kind if value.kind in {"atom", "data"} else None, None, value.code)
+
+    def _lambda(self, node: ast.Lambda) -> Known:
+        for default in [*node.args.defaults, *[item for item in node.args.kw_defaults if item is not None]]:
+            self.value(default)
+        expression = ast.copy_location(ast.Return(value=node.body), node.body)
+        return self.code_value([expression], node.args, code_names(node))
+
+    def code_value(self, body: list[ast.stmt], args: ast.arguments, code: Code) -> Known:
+        """A function's value: what it does when it is called; overridden where statements are known."""
+        raise NotImplementedError
+
+    # -- calls ----------------------------------------------------------------------------------------------------
+
+    def _call(self, node: ast.Call) -> Known:
+        if magics.is_shell_call(node):
+            return self.magic(node)
+        function = self.value(node.func)
+        arguments = [self.value(item) for item in node.args] + [self.value(item.value) for item in node.keywords]
+        given = _all_of(arguments)
+        if function.path is not None:
+            return self._known_call(node, function, arguments, knowledge.of_call(function.path))
+        if isinstance(node.func, ast.Attribute):
+            return self._method(node, node.func, function, arguments)
+        if function.code is not None:
+            return self._own_call(node, function, arguments)
+        what = ast.unparse(node.func)[:40]
+        self.change_value(function, node, f"{what}() is not known, and may change {{}}")
+        self.change_value(given, node, f"{what}() is not known, and may change {{}}")
+        self._keep(node, [function, given])
+        return function.joined(Known(given.roots, None, None, given.code))
+
+    def magic(self, node: ast.Call) -> Known:
+        """A call that IPython's syntax was turned into."""
+        raise NotImplementedError
+
+    def _known_call(self, node: ast.Call, function: Known, arguments: list[Known], what: knowledge.Knowledge) -> Known:
+        name = (function.path or "").removeprefix("builtins.")
+        for effect in what.effects:
+            if effect == OPAQUE and name in {"eval", "pandas.eval"} and self._opened(node):
+                continue
+            if effect == "random" and _seeded(node):
+                continue
+            self.effect(effect, node, f"calls {name}()")
+        changed = arguments[:1] if what.changes == "first" else arguments if what.changes in {"all", "receiver"} else []
+        for argument in changed:
+            self.change_value(argument, node, f"{name}() may change {{}}")
+        for keyword in node.keywords:
+            if keyword.arg == "out":
+                self.change_value(self.value(keyword.value), node, f"{name}(out=...) changes {{}}")
+        if changed:
+            self._keep(node, arguments)
+        return self._given(what, _all_of([Known(function.roots, code=function.code), *arguments]))
+
+    def _method(self, node: ast.Call, func: ast.Attribute, owner: Known, arguments: list[Known]) -> Known:
+        what = knowledge.of_method(func.attr)
+        for effect in what.effects:
+            self.effect(effect, node, f"calls .{func.attr}()")
+        if func.attr in {"query", "eval"}:
+            self._opened(node)
+        if func.attr in {"sample", "fit", "fit_transform", "fit_predict", "rvs"} and not _seeded(node):
+            self.effect("random", node, f".{func.attr}() may draw random numbers")
+        inplace = any(item.arg == "inplace" and getattr(item.value, "value", True) is not False for item in node.keywords)
+        changes = what.changes
+        if changes == "all" and owner.kind == "data":
+            changes = "none"  # frames and arrays change by assignment, `inplace` and the few listed methods
+        if changes != "none" or inplace:
+            self.change_value(owner, node, f".{func.attr}() may change {{}}")
+        if changes == "all":
+            for argument in arguments:
+                self.change_value(argument, node, f".{func.attr}() is not known, and may change {{}}")
+        if changes != "none":
+            self._keep(node, [owner, *arguments])
+        if owner.kind == "data" and what.gives != "atom":
+            return Known(owner.roots, "data", None, None)  # it may be a view
+        return self._given(what, _all_of([Known(owner.roots, code=owner.code), *arguments]))
+
+    def _own_call(self, node: ast.Call, function: Known, arguments: list[Known]) -> Known:
+        code = function.code or Code()
+        if code.parameters:
+            for argument in arguments:
+                self.change_value(argument, node, f"{ast.unparse(node.func)[:40]}() may change {{}}")
+            self._keep(node, [function, *arguments])
+        return _all_of([Known(function.roots, None, None, code), *arguments])
+
+    def _given(self, what: knowledge.Knowledge, parts: Known) -> Known:
+        if what.gives == "atom":
+            return ATOM
+        if what.gives == "view":
+            return Known(parts.roots, "data", None, None)
+        if what.gives in {"data", "fresh"}:
+            return Known(kind="data" if what.gives == "data" else None, code=parts.code if what.gives == "fresh" else None)
+        return Known(parts.roots, "resource" if what.gives == "resource" else None, None, parts.code)
+
+    def _keep(self, node: ast.AST, parts: list[Known]) -> None:
+        objects = {root for part in parts if part.kind not in {"atom", "data"} for root in part.roots}
+        data = {root for part in parts if part.kind == "data" for root in part.roots}
+        self.link(objects, node)
+        if data:
+            self.link(objects | data, node, kind="share")
+
+    def _opened(self, node: ast.Call) -> bool:
+        """Read the names in the text of an eval or query; False if the text is not a constant."""
+        text = node.args[0] if node.args else None
+        if not isinstance(text, ast.Constant) or not isinstance(text.value, str):
+            self.effect(OPAQUE, node, "evaluates a text that is made when it runs")
+            return False
+        for name in magics.names_in_query(text.value):
+            if name in self.known:
+                self.read(name, node, f"the text reads {name}")
+        return True
+
+    def outside(self, node: ast.AST, reason: str) -> None:
+        """Something outside of the process may be read or changed."""
+        self.effect(OUTSIDE, node, reason)
+
+
+def setting_or_patch(path: str) -> str:
+    """The effect of changing something in a module: a setting that can be carried, or a patch that cannot."""
+    return SETTINGS if path.startswith(_SETTING_ROOTS) else PATCH
+
+
+def _all_of(parts: list[Known]) -> Known:
+    result = Known(kind="atom") if not parts else parts[0]
+    for part in parts[1:]:
+        result = result.joined(part)
+    return Known(result.roots, result.kind if result.kind != "module" else None, None, result.code)
+
+
+def _seeded(node: ast.Call) -> bool:
+    """Whether a call brings its own random state."""
+    for item in node.keywords:
+        if item.arg in {"random_state", "seed", "rng"}:
+            return not (isinstance(item.value, ast.Constant) and item.value.value is None)
+    return False

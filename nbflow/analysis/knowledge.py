@@ -1,0 +1,68 @@
+"""Known effects of functions and methods, read from the TOML files beside this module."""
+
+from __future__ import annotations
+
+import builtins
+import tomllib
+from functools import cache
+from importlib.resources import files
+from typing import Any, NamedTuple
+
+FOLDER = "known"
+BUILTINS = frozenset(dir(builtins)) | {"display", "get_ipython"}
+
+
+class Knowledge(NamedTuple):
+    """What a call does."""
+
+    changes: str = "all"  # "none", "first", "receiver" or "all"
+    gives: str = "any"  # "atom", "data", "fresh", "resource" or "any"
+    effects: tuple[str, ...] = ()
+
+
+UNKNOWN = Knowledge()
+
+
+class _Tables(NamedTuple):
+    calls: dict[str, Knowledge]
+    methods: dict[str, frozenset[str]]
+
+
+@cache
+def _tables() -> _Tables:
+    calls: dict[str, Knowledge] = {}
+    methods: dict[str, set[str]] = {}
+    for file in sorted(files(__package__).joinpath(FOLDER).iterdir(), key=lambda entry: entry.name):
+        if not file.name.endswith(".toml"):
+            continue
+        content: dict[str, Any] = tomllib.loads(file.read_text(encoding="utf-8"))
+        for name, entry in content.get("calls", {}).items():
+            calls[name] = Knowledge(entry["changes"], entry["gives"], tuple(entry.get("effects", ())))
+        for group, text in content.get("methods", {}).items():
+            methods.setdefault(group, set()).update(text.split())
+    return _Tables(calls, {group: frozenset(names) for group, names in methods.items()})
+
+
+@cache
+def of_call(path: str) -> Knowledge:
+    """What calling the function of this qualified name does."""
+    calls = _tables().calls
+    if path in calls:
+        return calls[path]
+    # Entries that end in "." or "_" speak for every name that begins so.
+    matches = [name for name in calls if name[-1] in "._" and path.startswith(name)]
+    if matches:
+        return calls[max(matches, key=len)]
+    if "seed" in path.rpartition(".")[2]:
+        return Knowledge("all", "any", ("random", "seed"))
+    return UNKNOWN
+
+
+def of_method(name: str) -> Knowledge:
+    """What calling a method of this name on a value of unknown type most likely does."""
+    groups = _tables().methods
+    gives = next((kind for kind in ("atom", "data") if name in groups[kind]), "any")
+    effects = ("outside",) if name in groups["outside"] else ()
+    if name in groups["read"] or name in groups["outside"] - groups["receiver"]:
+        return Knowledge("none", gives, effects)
+    return Knowledge("receiver" if name in groups["receiver"] else "all", gives, effects)

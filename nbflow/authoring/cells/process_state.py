@@ -1,0 +1,140 @@
+"""State that belongs to a process and not to a namespace: settings, random numbers, and who may change them now."""
+
+from __future__ import annotations
+
+import os
+import pickle
+import random
+import sys
+import threading
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+# Cells see and change the whole process (`sys.stdout`, `__main__`, options): one step at a time in each.
+LOCK = threading.RLock()
+
+
+def settings() -> dict[str, Any]:
+    """The settings of this process that cells may change."""
+    found: dict[str, Any] = {
+        "environ": dict(os.environ),
+        "cwd": _cwd(),
+        "path": list(sys.path),
+        "filters": list(warnings.filters),
+        "recursion": sys.getrecursionlimit(),
+        "modules": len(sys.modules),
+    }
+    pandas = sys.modules.get("pandas")
+    if pandas is not None:
+        found["pandas"] = _pandas_options()
+    numpy = sys.modules.get("numpy")
+    if numpy is not None:
+        found["numpy_print"] = dict(numpy.get_printoptions())
+        found["numpy_errors"] = numpy.geterr()
+    matplotlib = sys.modules.get("matplotlib")
+    if matplotlib is not None and hasattr(matplotlib, "rcParams"):
+        found["matplotlib"] = {key: value for key, value in dict.items(matplotlib.rcParams) if not key.startswith("backend")}
+    return found
+
+
+def apply_settings(wanted: dict[str, Any]) -> None:
+    """Bring this process to the given settings."""
+    if dict(os.environ) != wanted["environ"]:
+        os.environ.clear()
+        os.environ.update(wanted["environ"])
+    if wanted["cwd"] != _cwd():
+        os.chdir(wanted["cwd"])
+    sys.path[:] = wanted["path"]
+    if list(warnings.filters) != wanted["filters"]:
+        warnings.filters[:] = wanted["filters"]  # type: ignore[index]
+        getattr(warnings, "_filters_mutated", lambda: None)()
+    sys.setrecursionlimit(wanted["recursion"])
+    if "pandas" in wanted:
+        import pandas as pd  # noqa: PLC0415 - the notebook uses it
+
+        present = _pandas_options()
+        for key, value in wanted["pandas"].items():
+            if present.get(key) != value:
+                pd.set_option(key, value)
+    if "numpy_print" in wanted:
+        import numpy as np  # noqa: PLC0415 - the notebook uses it
+
+        np.set_printoptions(**wanted["numpy_print"])
+        np.seterr(**wanted["numpy_errors"])
+    if "matplotlib" in wanted:
+        import matplotlib as mpl  # noqa: PLC0415 - the notebook uses it
+
+        dict.update(mpl.rcParams, wanted["matplotlib"])
+
+
+def same_settings(old: dict[str, Any], new: dict[str, Any]) -> bool:
+    """Whether nothing was changed; what libraries bring with them when they are imported does not count."""
+    imported = new["modules"] != old["modules"]
+    ignored = {"modules", "environ", "filters", "path", "matplotlib"} if imported else {"modules"}
+    return all(old[key] == new.get(key, old[key]) for key in old if key not in ignored)
+
+
+def pack_settings(found: dict[str, Any]) -> bytes:
+    """Settings as bytes; what cannot be pickled stays behind."""
+    kept = {}
+    for key, value in found.items():
+        try:
+            kept[key] = pickle.loads(pickle.dumps(value))  # noqa: S301 - made a moment ago
+        except Exception:
+            continue
+    return pickle.dumps(kept)
+
+
+def random_state() -> dict[str, Any]:
+    """The states of the global random number generators."""
+    found: dict[str, Any] = {"random": random.getstate()}
+    numpy = sys.modules.get("numpy.random")
+    if numpy is not None:
+        state = numpy.get_state()
+        found["numpy"] = (state[0], state[1].tobytes(), *state[2:])
+    torch = sys.modules.get("torch")
+    if torch is not None:
+        found["torch"] = torch.get_rng_state().numpy().tobytes()
+    return found
+
+
+def apply_random_state(wanted: dict[str, Any]) -> None:
+    """Set the global random number generators."""
+    random.setstate(wanted["random"])
+    if "numpy" in wanted:
+        import numpy as np  # noqa: PLC0415 - the notebook uses it
+
+        name, keys, *rest = wanted["numpy"]
+        np.random.set_state((name, np.frombuffer(keys, np.uint32), *rest))
+    if "torch" in wanted:
+        import torch  # noqa: PLC0415 - the notebook uses it
+
+        torch.set_rng_state(torch.frombuffer(bytearray(wanted["torch"]), dtype=torch.uint8))
+
+
+@contextmanager
+def kept() -> Iterator[None]:
+    """Leave the process as it was: settings, random numbers, and the module `__main__`."""
+    with LOCK:
+        old_settings, old_random, old_main = settings(), random_state(), sys.modules["__main__"]
+        try:
+            yield
+        finally:
+            sys.modules["__main__"] = old_main
+            apply_settings(old_settings)
+            apply_random_state(old_random)
+
+
+def _pandas_options() -> dict[str, Any]:
+    from pandas._config import config  # noqa: PLC0415 - pandas is loaded; it has no public way to list its options
+
+    return {key: config.get_option(key) for key in config._registered_options if key not in config._deprecated_options}
+
+
+def _cwd() -> str:
+    try:
+        return os.getcwd()
+    except OSError:
+        return os.path.expanduser("~")

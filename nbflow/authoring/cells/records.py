@@ -1,0 +1,81 @@
+"""What a step of cells is asked to do, and what comes of it."""
+
+from __future__ import annotations
+
+import pickle
+from dataclasses import dataclass, field
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class CellSource:
+    """One cell to run."""
+
+    number: int  # execution count
+    source: str
+
+
+@dataclass(frozen=True, slots=True)
+class CellsWork:
+    """One step of cells. Numbers after a name say which of the step's inputs holds it."""
+
+    name: str
+    cells: tuple[CellSource, ...]
+    takes: tuple[tuple[str, int], ...]
+    gives: tuple[tuple[str, ...], ...]  # names of one group may share objects
+    gives_all: bool = False  # whatever names there are in the end
+    before: tuple[str, ...] = ()  # names that exist by then, though nothing says that the step needs them
+    random_from: int | None = None
+    gives_random: bool = False
+    settings_from: int | None = None
+    gives_settings: bool = False
+    history: bool = False  # `_` and `Out` travel
+
+
+class Piece:
+    """Values that travel together: names, and one pickle of all that they are bound to."""
+
+    __slots__ = ("buffers", "names", "stream")
+
+    def __init__(self, names: tuple[str, ...], stream: bytes, buffers: list[Any]) -> None:
+        self.names = names
+        self.stream = stream
+        self.buffers = buffers
+
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        if protocol >= 5:
+            return Piece, (self.names, self.stream, [pickle.PickleBuffer(part) for part in self.buffers])
+        return Piece, (self.names, self.stream, [bytes(part) for part in self.buffers])
+
+
+@dataclass(slots=True)
+class Report:
+    """What a step found out about itself that the plan did not say."""
+
+    blocked: tuple[str, ...] = ()  # not run: these inputs cannot travel
+    waits: bool = False  # not run: an input comes from a step that was not run
+    missing: tuple[str, ...] = ()  # not valid: names that it needed and did not get
+    changed: tuple[str, ...] = ()  # inputs that it changed, though the plan took them as only read
+    defined: tuple[str, ...] = ()  # names that it set, though the plan did not say so
+    effects: tuple[str, ...] = ()  # "random", "settings"
+
+    @property
+    def amends(self) -> bool:
+        """Whether the plan has to be made again."""
+        return bool(self.blocked or self.waits or self.missing or self.changed or self.defined or self.effects)
+
+
+@dataclass(slots=True)
+class CellValues:
+    """The result of a step of cells."""
+
+    pieces: tuple[Piece, ...] = ()
+    stuck: dict[str, str] = field(default_factory=dict)  # name → why its value cannot leave the process
+    absent: tuple[str, ...] = ()  # names that are not bound after the step
+    random: bytes | None = None
+    settings: bytes | None = None
+    report: Report = field(default_factory=Report)
+
+    def piece(self, name: str) -> Piece | None:
+        """The piece that holds a name."""
+        return next((piece for piece in self.pieces if name in piece.names), None)

@@ -1,0 +1,178 @@
+"""An IPython shell of our own: it runs cells in a namespace that we give it, and tells what they show."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import cache
+from typing import Any
+
+from IPython.core.displayhook import DisplayHook
+from IPython.core.displaypub import DisplayPublisher
+from IPython.core.interactiveshell import InteractiveShell
+from traitlets.config import Config
+
+from nbflow.authoring.cells.travel import Namespace
+
+Emit = Callable[[str, str], None]
+INLINE = "module://matplotlib_inline.backend_inline"
+# What IPython itself puts into a namespace.
+INTERNAL = frozenset(
+    {"__name__", "__doc__", "__package__", "__loader__", "__spec__", "__builtin__", "__builtins__", "_ih", "_oh", "_dh", "In", "Out",
+     "get_ipython", "exit", "quit", "open", "_", "__", "___", "_i", "_ii", "_iii", "_exit_code", "__annotations__", "__warningregistry__"},
+)  # fmt: skip
+
+
+class _Publisher(DisplayPublisher):
+    emit: Emit
+
+    def publish(self, data: Any, metadata: Any = None, *, transient: Any = None, update: bool = False, **_: Any) -> None:
+        message = {"data": _plain(data), "metadata": metadata or {}, "transient": transient or {}, "update": update}
+        _flush()
+        self.shell.emit("display", json.dumps(message))
+
+    def clear_output(self, wait: bool = False) -> None:
+        _flush()
+        self.shell.emit("clear", json.dumps({"wait": wait}))
+
+
+class _Hook(DisplayHook):
+    def quiet(self) -> bool:
+        """Whether the cell ends in a semicolon; IPython itself asks its history, and this shell keeps none."""
+        return self.semicolon_at_end_of_expression(self.shell.user_ns["In"][-1])
+
+    @property
+    def prompt_count(self) -> int:
+        """The number of the cell; IPython itself counts on only when it keeps a history."""
+        return int(self.shell.execution_count)
+
+    def write_output_prompt(self) -> None:
+        """Notebooks show the number beside the output."""
+
+    def write_format_data(self, format_dict: Any, md_dict: Any = None) -> None:
+        _flush()
+        self.shell.emit("result", json.dumps({"data": _plain(format_dict), "metadata": md_dict or {}}))
+
+    def finish_displayhook(self) -> None:
+        """Nothing was written to a terminal."""
+
+
+class CellShell(InteractiveShell):
+    """Runs cells; one for each process."""
+
+    emit: Emit
+
+    def init_sys_modules(self) -> None:
+        """`__main__` is set for as long as cells run, and not here."""
+
+    def init_virtualenv(self) -> None:
+        """The process has been started in its environment already."""
+
+    def enable_gui(self, gui: Any = None) -> None:
+        """There is no event loop of a window system here."""
+
+    def _showtraceback(self, etype: Any, evalue: Any, stb: Any) -> None:
+        _flush()
+        content = {"ename": str(etype.__name__), "evalue": str(evalue), "traceback": list(stb)}
+        self.emit("error", json.dumps(content))
+
+
+@cache
+def shell() -> CellShell:
+    """The shell of this process."""
+    config = Config()
+    config.HistoryManager.enabled = False
+    config.HistoryManager.hist_file = ":memory:"
+    config.InteractiveShell.colors = "Linux"
+    excepthook, displayhook = sys.excepthook, sys.displayhook
+    made = CellShell(config=config, display_pub_class=_Publisher, displayhook_class=_Hook)
+    sys.excepthook, sys.displayhook = excepthook, displayhook
+    return made
+
+
+@contextmanager
+def running(namespace: Namespace, emit: Emit) -> Iterator[CellShell]:
+    """The shell, set up to run cells in `namespace`; what they show goes to `emit`."""
+    mine = shell()
+    mine.emit = emit
+    mine.user_module = namespace.module
+    mine.user_ns = namespace.globals
+    mine.user_ns_hidden = {}
+    _fill(namespace.globals, mine)
+    others = {kind: kind.__dict__.get("_instance") for kind in InteractiveShell._walk_mro()}
+    InteractiveShell._instance = mine
+    sys.modules["__main__"] = namespace.module
+    _prepare_figures(mine)
+    try:
+        yield mine
+    finally:
+        for kind, instance in others.items():
+            kind._instance = instance
+        mine.user_ns = {}
+        mine.emit = lambda stream, text: None
+
+
+def run_cell(mine: CellShell, number: int, source: str) -> BaseException | None:
+    """Run one cell; returns the error that ended it."""
+    mine.execution_count = number
+    mine.user_ns["In"].extend([""] * (number + 1 - len(mine.user_ns["In"])))
+    mine.user_ns["In"][number] = source
+    result = mine.run_cell(source, store_history=False, silent=False)
+    show_figures(mine)
+    _flush()
+    return result.error_before_exec or result.error_in_exec
+
+
+def show_figures(mine: CellShell) -> None:
+    """Show and close what pyplot has open, as a notebook does at the end of each cell."""
+    if "matplotlib.pyplot" not in sys.modules:
+        return
+    from matplotlib_inline import backend_inline  # noqa: PLC0415 - matplotlib is in use
+
+    _prepare_figures(mine)
+    try:
+        backend_inline.flush_figures()
+    except Exception:
+        mine.showtraceback()
+
+
+def _prepare_figures(mine: CellShell) -> None:
+    os.environ.setdefault("MPLBACKEND", INLINE)
+    if "matplotlib.pyplot" not in sys.modules:
+        return
+    import matplotlib as mpl  # noqa: PLC0415 - the notebook uses it
+    from matplotlib_inline import backend_inline  # noqa: PLC0415
+
+    if mpl.get_backend().lower() not in {INLINE, "inline"}:
+        sys.modules["matplotlib.pyplot"].switch_backend(INLINE)
+    if not getattr(mine, "_figures_ready", False):
+        backend_inline.configure_inline_support(mine, INLINE)
+        mine._figures_ready = True
+
+
+def _fill(names: dict[str, Any], mine: CellShell) -> None:
+    import builtins  # noqa: PLC0415 - its name would shadow nothing only here
+
+    names.update(__name__="__main__", __builtins__=builtins, get_ipython=mine.get_ipython)
+    out = names.setdefault("Out", {})
+    names.update(_oh=out, In=[""], _dh=[os.getcwd()])
+    names["_ih"] = names["In"]
+    for name in ("_", "__", "___", "_i", "_ii", "_iii"):
+        names.setdefault(name, "")
+    for number, value in out.items():
+        names.setdefault(f"_{number}", value)
+    mine.displayhook._, mine.displayhook.__, mine.displayhook.___ = names["_"], names["__"], names["___"]
+
+
+def _plain(data: Any) -> Any:
+    import base64  # noqa: PLC0415 - for binary forms only
+
+    return {kind: base64.b64encode(part).decode() if isinstance(part, bytes) else part for kind, part in data.items()}
+
+
+def _flush() -> None:
+    sys.stdout.flush()
+    sys.stderr.flush()

@@ -1,0 +1,186 @@
+"""How the values of cells leave one namespace and arrive in another.
+
+Functions and classes that cells define travel as code and are bound to the globals of the namespace where they arrive
+(cases 15 to 18 of the specification of cells), never with a frozen copy of the old ones. Each carries a token, so that
+it arrives once in a namespace however many values refer to it.
+"""
+
+from __future__ import annotations
+
+import functools
+import io
+import pickle
+import threading
+import types
+from collections.abc import Iterable
+from typing import Any
+
+import cloudpickle
+import xxhash
+from cloudpickle import cloudpickle as internals
+
+from nbflow.authoring.cells.records import Piece
+
+_place = threading.local()
+
+
+class Namespace:
+    """The globals of one execution of a step, posing as the module `__main__`."""
+
+    def __init__(self, step: str) -> None:
+        self.module = types.ModuleType("__main__")
+        self.globals: dict[str, Any] = self.module.__dict__
+        self.step = step
+        self._tokens: dict[int, str] = {}
+        self._objects: dict[str, Any] = {}
+
+    def token(self, found: Any) -> str:
+        """The token of a function or class that a cell defined."""
+        token = self._tokens.get(id(found))
+        if token is None:
+            token = f"{self.step}:{found.__qualname__}:{len(self._tokens)}"
+            self.adopt(token, found)
+        return token
+
+    def adopt(self, token: str, found: Any) -> None:
+        """Know `found` by `token`; it is kept alive, so that its id stays its own."""
+        self._tokens[id(found)] = token
+        self._objects[token] = found
+
+    def known(self, token: str) -> Any:
+        """What has arrived under `token`, or None."""
+        return self._objects.get(token)
+
+
+class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]
+    def __init__(self, file: io.BytesIO, namespace: Namespace, buffers: list[pickle.PickleBuffer], views: bool) -> None:
+        super().__init__(file, protocol=5, buffer_callback=buffers.append)
+        self._namespace = namespace
+        self._views = views
+
+    def reducer_override(self, found: Any) -> Any:
+        kind = type(found)
+        if kind is types.FunctionType and found.__globals__ is self._namespace.globals:
+            return self._function(found)
+        if kind is functools._lru_cache_wrapper and hasattr(found, "__wrapped__"):
+            return _cached, (found.__wrapped__, found.cache_parameters())
+        if isinstance(found, type) and found.__module__ == "__main__":
+            return self._class(found)
+        if self._views and kind.__module__ == "numpy" and kind.__name__ == "ndarray" and found.base is not None:
+            return _view_reduction(found) or super().reducer_override(found)
+        return super().reducer_override(found)
+
+    def _function(self, found: types.FunctionType) -> Any:
+        # Cells of a closure are filled afterwards, since a function may refer to itself.
+        closure = [cell for cell in found.__closure__ or ()]
+        state = (
+            found.__defaults__, found.__kwdefaults__, found.__dict__, found.__qualname__, found.__doc__,
+            found.__annotations__, found.__module__, closure,
+        )  # fmt: skip
+        made = (_function, (self._namespace.token(found), found.__code__, found.__name__))
+        return (*made, state, None, None, _fill_function)
+
+    def _class(self, found: type) -> Any:
+        reduced = super().reducer_override(found)
+        if not isinstance(reduced, tuple) or len(reduced) < 6:
+            return reduced
+        maker, args = reduced[0], list(reduced[1])
+        # Without cloudpickle's own identity, which holds for a whole process and so for all its namespaces.
+        position = 4 if maker is internals._make_skeleton_class else 5
+        args[position] = None
+        return (_class, (self._namespace.token(found), maker, tuple(args)), reduced[2], None, None, _fill_class)
+
+
+def dump(namespace: Namespace, names: Iterable[str]) -> Piece:
+    """Pickle the values of `names` as one piece."""
+    values = {name: namespace.globals[name] for name in names}
+    file = io.BytesIO()
+    buffers: list[pickle.PickleBuffer] = []
+    _Pickler(file, namespace, buffers, len(values) > 1).dump(values)
+    return Piece(tuple(values), file.getvalue(), [buffer.raw() for buffer in buffers])
+
+
+def load(namespace: Namespace, piece: Piece, names: Iterable[str]) -> None:
+    """Bring a fresh copy of the values of `names` into a namespace."""
+    buffers = [_writable(buffer) for buffer in piece.buffers]
+    previous, _place.namespace = getattr(_place, "namespace", None), namespace
+    try:
+        values = pickle.loads(piece.stream, buffers=buffers)  # noqa: S301 - verified where it was read from the store
+    finally:
+        _place.namespace = previous
+    for name in names:
+        namespace.globals[name] = values[name]
+
+
+def fingerprint(namespace: Namespace, name: str) -> bytes | None:
+    """A digest that differs once the value of `name` was changed in place; None if it cannot be pickled."""
+    try:
+        piece = dump(namespace, [name])
+    except Exception:
+        return None
+    hasher = xxhash.xxh3_128(piece.stream)
+    for buffer in piece.buffers:
+        hasher.update(buffer)
+    return hasher.digest()
+
+
+def _writable(buffer: Any) -> Any:
+    view = memoryview(buffer)
+    return bytearray(view) if view.readonly else view
+
+
+def _function(token: str, code: types.CodeType, name: str) -> Any:
+    namespace: Namespace = _place.namespace
+    found = namespace.known(token)
+    if found is None:
+        cells = tuple(types.CellType() for _ in code.co_freevars)
+        found = types.FunctionType(code, namespace.globals, name, None, cells)
+        namespace.adopt(token, found)
+    return found
+
+
+def _fill_function(found: types.FunctionType, state: tuple[Any, ...]) -> None:
+    defaults, keywords, attributes, qualname, doc, annotations, module, closure = state
+    found.__defaults__, found.__kwdefaults__, found.__qualname__ = defaults, keywords, qualname
+    found.__doc__, found.__annotations__, found.__module__ = doc, annotations, module
+    found.__dict__.update(attributes)
+    for cell, other in zip(found.__closure__ or (), closure, strict=True):
+        try:
+            cell.cell_contents = other.cell_contents
+        except ValueError:
+            continue  # not filled where it came from either
+
+
+def _class(token: str, maker: Any, args: tuple[Any, ...]) -> Any:
+    namespace: Namespace = _place.namespace
+    found = namespace.known(token)
+    if found is None:
+        found = maker(*args)
+        namespace.adopt(token, found)
+    return found
+
+
+def _fill_class(found: type, state: Any) -> None:
+    internals._class_setstate(found, state)
+
+
+def _cached(function: Any, parameters: dict[str, Any]) -> Any:
+    return functools.lru_cache(**parameters)(function)
+
+
+def _view_reduction(array: Any) -> Any:
+    """Pickle a view of an array as a view, so that both still share their memory where they arrive."""
+    root = array
+    while type(root.base) is type(array):
+        root = root.base
+    if root is array or root.dtype != array.dtype or not (root.flags.c_contiguous or root.flags.f_contiguous) or root.dtype.hasobject:
+        return None
+    offset = array.__array_interface__["data"][0] - root.__array_interface__["data"][0]
+    return _view, (root, offset, array.shape, array.strides)
+
+
+def _view(root: Any, offset: int, shape: tuple[int, ...], strides: tuple[int, ...]) -> Any:
+    import numpy as np  # noqa: PLC0415 - only where an array arrives
+
+    memory = root.ravel(order="K").view(np.uint8)
+    return np.ndarray(shape, root.dtype, buffer=memory, offset=offset, strides=strides)

@@ -1,0 +1,91 @@
+"""Sends what an attempt prints and displays to its context.
+
+`sys.stdout` and `sys.stderr` are replaced once per process, by routers that ask for each text which attempt wrote it.
+An attempt is found by a context variable: what a step's own threads print goes where it would go without nbflow, unless
+they are started with `contextvars.copy_context().run`. The same holds for `sys.stdout.buffer`.
+"""
+
+from __future__ import annotations
+
+import sys
+import threading
+from typing import Any, TextIO, cast
+
+from nbflow.executors import display
+from nbflow.executors.context import CURRENT, AttemptContext
+
+_LOCK = threading.Lock()
+_USERS = 0
+_INSTALLED: list[_Router] = []
+_FALLBACK: AttemptContext | None = None  # the attempt that output of unknown origin belongs to; in child processes
+
+
+class _Router:
+    """Stands in for `sys.stdout` or `sys.stderr`."""
+
+    def __init__(self, name: str, original: TextIO) -> None:
+        self._name = name
+        self._original = original
+
+    def write(self, text: str) -> int:
+        """Give `text` to the attempt that writes it, if one does."""
+        context = CURRENT.get() or _FALLBACK
+        if context is None or context.closed:
+            return self._original.write(text)
+        context.emit(self._name, text)
+        if context.echo or _debugging():
+            self._original.write(text)
+        return len(text)
+
+    def writelines(self, lines: Any) -> None:
+        """Write each of `lines`."""
+        for line in lines:
+            self.write(line)
+
+    def flush(self) -> None:
+        """Flush what went to the original; nbflow sends captured output on by itself."""
+        self._original.flush()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._original, name)
+
+
+def _debugging() -> bool:
+    """Whether the thread is in a debugger, whose prompt a person has to see at once."""
+    owner = getattr(sys.gettrace(), "__self__", None)
+    return owner is not None and "bdb" in sys.modules and isinstance(owner, sys.modules["bdb"].Bdb)
+
+
+def install() -> None:
+    """Begin to capture; `remove` ends what the first `install` began, once it was called as often."""
+    global _USERS
+    with _LOCK:
+        _USERS += 1
+        # Also when it is installed already: the streams may have been swapped meanwhile, as in each cell of a kernel.
+        for name in ("stdout", "stderr"):
+            stream = getattr(sys, name)
+            if stream is not None and not isinstance(stream, _Router):
+                router = _Router(name, stream)
+                _INSTALLED.append(router)
+                setattr(sys, name, cast("TextIO", router))
+        display.install()
+
+
+def remove() -> None:
+    """End one `install`; the last one puts the original streams back where nobody else replaced the routers."""
+    global _USERS
+    with _LOCK:
+        _USERS -= 1
+        if _USERS:
+            return
+        for router in reversed(_INSTALLED):
+            if getattr(sys, router._name) is router:
+                setattr(sys, router._name, router._original)
+        _INSTALLED.clear()
+        display.remove()
+
+
+def attribute_rest_to(context: AttemptContext | None) -> None:
+    """Count output of unknown origin, such as of threads, as that of `context`: the only attempt of this process."""
+    global _FALLBACK
+    _FALLBACK = context

@@ -1,0 +1,122 @@
+"""What an attempt can know of itself and tell while it runs."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from contextvars import ContextVar
+from typing import TYPE_CHECKING
+
+from nbflow.executors.clock import SystemClock
+from nbflow.model.ports import Output, Progress, Report
+
+if TYPE_CHECKING:
+    from nbflow.model.ports import Clock, Work
+
+_COALESCE = 0.05  # seconds that output may wait to be joined with what follows
+_LARGEST = 8192  # characters that are kept back at most
+
+CURRENT: ContextVar[AttemptContext | None] = ContextVar("nbflow_attempt", default=None)
+
+
+class AttemptContext:
+    """The running attempt: who it is, and where its output goes."""
+
+    __slots__ = (
+        "_clock", "_closed", "_due", "_flushed_at", "_lock", "_parts", "_report", "_size", "_stream", "alive",
+        "attempt", "echo", "key", "name", "run", "seq", "ticket",
+    )  # fmt: skip
+
+    def __init__(self, work: Work, report: Callable[[Report], None], clock: Clock, *, echo: bool) -> None:
+        self.run = work.run
+        self.key = work.key
+        self.seq = work.seq
+        self.attempt = work.attempt
+        self.ticket = work.ticket
+        self.name = work.spec.name
+        self.alive = True  # False once it timed out, was cancelled or ended
+        self.echo = echo  # whether its output also goes where it would go without nbflow
+        self._report = report
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._parts: list[str] = []  # output that is kept back
+        self._stream = ""  # the stream that it belongs to
+        self._size = 0
+        self._due = False  # whether a timer is going to send it
+        self._flushed_at = 0.0
+        self._closed = False
+
+    @property
+    def idempotency_key(self) -> str:
+        """Names this task for other systems: the same in every attempt and after a resume."""
+        return f"{self.run}/{self.key}"
+
+    def emit(self, stream: str, text: str) -> None:
+        """Put output of the attempt on record. Small pieces are joined, nothing waits longer than 50 ms."""
+        if not text:
+            return
+        with self._lock:
+            if self._closed:
+                return
+            if stream != self._stream:
+                self._send()
+                self._stream = stream
+            self._parts.append(text)
+            self._size += len(text)
+            now = self._clock.time()
+            joinable = stream in ("stdout", "stderr") and self._size < _LARGEST
+            if not joinable or ("\n" in text and now - self._flushed_at >= _COALESCE):
+                self._flushed_at = now
+                self._send()
+            elif not self._due:
+                self._due = True
+                clock = SystemClock()  # people wait in real time, whatever clock the run follows
+                clock.call_at(clock.time() + _COALESCE, self.flush)
+
+    def progress(self, value: float | None, message: str = "") -> None:
+        """Tell how far the attempt is: from 0 to 1, None if that is not known."""
+        if self.alive:
+            self._report(Progress(self.ticket, self._clock.time(), value, message))
+
+    def flush(self) -> None:
+        """Send the output that was kept back."""
+        with self._lock:
+            self._due = False
+            self._send()
+
+    def close(self) -> None:
+        """Send the rest; what comes later, from threads that the step left behind, is not part of the attempt."""
+        self.alive = False
+        if self._parts or self._due:
+            self.flush()
+        self._closed = True
+
+    @property
+    def closed(self) -> bool:
+        """Whether the attempt is over."""
+        return self._closed
+
+    def _send(self) -> None:
+        if self._parts:
+            text = "".join(self._parts)
+            self._parts.clear()
+            self._size = 0
+            self._report(Output(self.ticket, self._clock.time(), self._stream, text))
+
+
+def current() -> AttemptContext | None:
+    """The attempt that the calling code belongs to; None outside of steps."""
+    return CURRENT.get()
+
+
+def heartbeat(progress: float | None = None, message: str = "") -> bool:
+    """Tell that the step is alive and, if given, how far it is (0 to 1); returns whether to go on.
+
+    False means that nobody waits for the step any more, since it timed out or was cancelled. Outside of steps it does
+    nothing and returns True, so that a step can be called as a plain function.
+    """
+    context = CURRENT.get()
+    if context is None:
+        return True
+    context.progress(progress, message)
+    return context.alive

@@ -1,0 +1,58 @@
+"""Fixtures for all tests: a project folder for each, and databases of both kinds."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.servers import NoServerError, PostgresServer
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> Iterator[PostgresServer]:
+    """One PostgreSQL server for the session (for each process of pytest-xdist)."""
+    try:
+        server = PostgresServer()
+    except NoServerError as error:
+        if os.environ.get("CI"):
+            raise
+        pytest.skip(str(error))
+    server.start()
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def postgres_url(postgres_server: PostgresServer) -> str:
+    """The URL of an empty PostgreSQL database."""
+    return postgres_server.new_database()
+
+
+@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.postgres)])
+def db_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """The URL of an empty database, of each kind in turn."""
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path / 'nbflow.db'}"
+    url: str = request.getfixturevalue("postgres_url")
+    return url
+
+
+@pytest.fixture(autouse=True)
+def _own_project(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Each test works in a folder and a home of its own, with default settings."""
+    from nbflow import settings
+    from nbflow.engine import stores
+
+    defaults = dict.fromkeys(field.name for field in dataclasses.fields(settings.Settings))
+
+    project = tmp_path_factory.mktemp("project")
+    (project / ".nbflow").mkdir()
+    monkeypatch.chdir(project)
+    monkeypatch.setenv("NBFLOW_HOME", str(project / "home"))
+    yield
+    settings.configure(**defaults)
+    stores.close_all()

@@ -1,0 +1,98 @@
+from __future__ import annotations
+
+import sqlite3
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from nbflow.model import errors
+from nbflow.storage import runs, schema
+from nbflow.storage.database import open_database
+from tests.unit.storage import records
+
+
+def test_a_new_database_gets_its_tables_and_opens_again(db_url: str) -> None:
+    with open_database(db_url).write() as connection:
+        runs.create(connection, records.run())
+    with open_database(db_url, create=False).read() as connection:
+        assert runs.get(connection, "0run") == records.run()
+
+
+def test_a_missing_database_is_not_created_for_reading(tmp_path: Path) -> None:
+    with pytest.raises(errors.DatabaseMissingError, match="no database"):
+        open_database(f"sqlite:///{tmp_path}/none.db", create=False)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_newer_database_is_refused(db_url: str) -> None:
+    with open_database(db_url).write() as connection:
+        connection.execute(schema.version_table.update().values(version_num="9999"))
+    with pytest.raises(errors.DatabaseNewerError, match="Update nbflow"):
+        open_database(db_url)
+
+
+def test_a_file_that_is_no_database_is_left_as_it_is(tmp_path: Path) -> None:
+    file = tmp_path / "notes.txt"
+    file.write_text("my notes, which are longer than a header")
+    with pytest.raises(errors.DatabaseCorruptError, match="not an SQLite database"):
+        open_database(f"sqlite:///{file}")
+    assert file.read_text().startswith("my notes")
+
+
+def test_a_damaged_database_is_told(tmp_path: Path) -> None:
+    file = tmp_path / "x.db"
+    open_database(f"sqlite:///{file}").close()
+    content = bytearray(file.read_bytes())
+    content[100:5000] = b"\xff" * 4900
+    file.write_bytes(content)
+    for suffix in ("-wal", "-shm"):
+        file.with_name(file.name + suffix).unlink(missing_ok=True)
+    with pytest.raises(errors.StorageError):
+        open_database(f"sqlite:///{file}")
+
+
+def test_a_database_opened_for_reading_refuses_to_be_written(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path}/x.db"
+    open_database(url).close()
+    with (
+        pytest.raises(errors.DatabaseReadOnlyError, match="cannot be written"),
+        open_database(url, read_only=True).write() as connection,
+    ):
+        runs.create(connection, records.run())
+
+
+def test_a_locked_database_is_told_after_the_timeout(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path}/x.db"
+    open_database(url).close()
+    holder = sqlite3.connect(tmp_path / "x.db", isolation_level=None)
+    holder.execute("BEGIN IMMEDIATE")
+    with (
+        pytest.raises(errors.DatabaseLockedError, match="Another process"),
+        open_database(url, timeout=0.05).write() as connection,
+    ):
+        runs.create(connection, records.run())
+    holder.close()
+
+
+def test_a_server_that_is_not_there_is_told() -> None:
+    with pytest.raises(errors.DatabaseUnreachableError, match="No connection"):
+        open_database("postgresql+psycopg://nobody@127.0.0.1:1/nothing", timeout=1)
+
+
+def test_a_password_is_not_shown(tmp_path: Path) -> None:
+    with pytest.raises(errors.DatabaseUnreachableError) as caught:
+        open_database("postgresql+psycopg://nobody:secret@127.0.0.1:1/nothing", timeout=1)
+    assert "secret" not in str(caught.value)
+
+
+def test_many_processes_may_open_a_new_database_at_once(db_url: str) -> None:
+    code = f"from nbflow.storage.database import open_database; open_database({db_url!r})"
+    children = [subprocess.Popen([sys.executable, "-c", code], stderr=subprocess.PIPE) for _ in range(4)]
+    assert [child.communicate()[1].decode() for child in children] == [""] * 4
+
+
+def test_the_project_folder_is_kept_out_of_git(tmp_path: Path) -> None:
+    open_database(f"sqlite:///{tmp_path}/.nbflow/nbflow.db").close()
+    assert (tmp_path / ".nbflow" / ".gitignore").read_text() == "*\n"

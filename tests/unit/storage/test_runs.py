@@ -1,0 +1,96 @@
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+
+import psutil
+import pytest
+
+from nbflow.model import errors
+from nbflow.storage import runs, sweeper, tasks
+from nbflow.storage.database import Database, open_database
+from nbflow.storage.writer import Writer
+from tests.unit.storage import records
+
+
+@pytest.fixture
+def database(db_url: str) -> Database:
+    return open_database(db_url)
+
+
+def _create(database: Database, *given: object) -> None:
+    with database.write() as connection:
+        for record in given:
+            runs.create(connection, record)  # type: ignore[arg-type]
+
+
+def test_a_run_is_found_by_id_beginning_and_last(database: Database) -> None:
+    _create(database, records.run("abc1", created_at=1.0), records.run("abd2", created_at=2.0))
+    with database.read() as connection:
+        assert [runs.find(connection, text).id for text in ("abc1", "abc", "last")] == ["abc1", "abc1", "abd2"]
+
+
+@pytest.mark.parametrize(("text", "told"), [("ab", "several runs: abc1, abd2"), ("zz", "latest are: abd2"), ("a%", "no run")])
+def test_a_run_that_is_not_found_tells_which_there_are(database: Database, text: str, told: str) -> None:
+    _create(database, records.run("abc1", created_at=1.0), records.run("abd2", created_at=2.0))
+    with database.read() as connection, pytest.raises(errors.RunNotFoundError, match=told):
+        runs.find(connection, text)
+
+
+def test_the_last_of_no_runs_is_told(database: Database) -> None:
+    with database.read() as connection, pytest.raises(errors.RunNotFoundError, match="no runs yet"):
+        runs.find(connection, "last")
+
+
+def test_a_run_of_a_living_process_cannot_be_claimed(database: Database) -> None:
+    _create(database, records.run(owner_started=psutil.Process().create_time()))
+    with pytest.raises(errors.RunActiveError, match=f"process {os.getpid()}"):
+        runs.claim(database, "0run", "you", 1, 0.0, 30.0, 100.0)
+
+
+def test_a_run_whose_process_is_dead_is_claimed_at_once(database: Database) -> None:
+    child = subprocess.Popen([sys.executable, "-c", "pass"])
+    child.wait()
+    _create(database, records.run(owner_pid=child.pid))
+    assert runs.claim(database, "0run", "you", 7, 0.0, 30.0, 100.0).owner == "you"
+
+
+def test_a_pid_that_is_used_again_by_another_process_does_not_count(database: Database) -> None:
+    _create(database, records.run(owner_started=1.0))
+    assert runs.claim(database, "0run", "you", 7, 0.0, 30.0, 100.0).owner_pid == 7
+
+
+@pytest.mark.parametrize(("now", "alive"), [(40.0, True), (60.0, False)])
+def test_a_run_on_another_host_is_alive_until_its_lease_ends(now: float, alive: bool) -> None:
+    assert runs.alive(records.run(host="elsewhere", lease_until=50.0), now) is alive
+
+
+def test_cancelling_ends_the_run_and_its_open_tasks(database: Database) -> None:
+    _create(database, records.run())
+    writer = Writer(database, on_error=print)
+    writer.put(records.task(1, state="succeeded"))
+    writer.put(records.task(2, state="running"))
+    writer.close()
+    runs.cancel(database, "0run", 9.0)
+    with database.read() as connection:
+        assert runs.get(connection, "0run").state == "cancelled"
+        assert [task.state for task in tasks.of_run(connection, "0run")] == ["succeeded", "cancelled"]
+
+
+def test_old_runs_are_removed_with_all_that_belongs_to_them(database: Database) -> None:
+    _create(database, records.run("old1", finished_at=5.0), records.run("new1", finished_at=50.0))
+    writer = Writer(database, on_error=print)
+    for run in ("old1", "new1"):
+        writer.put(records.task(1, run, result_uri=f"{run}/uri"))
+        writer.put(records.payload(1, run))
+        writer.put(records.attempt(1, run=run))
+    writer.close()
+    with database.write() as connection:
+        assert sweeper.older_than(connection, 10.0) == ["old1"]
+        sweeper.delete_runs(connection, ["old1"])
+    with database.read() as connection:
+        assert [record.id for record in runs.latest(connection)] == ["new1"]
+        assert tasks.of_run(connection, "old1") == []
+        assert sweeper.referenced(connection) == {"new1/uri"}
+    sweeper.vacuum(database)

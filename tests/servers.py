@@ -53,12 +53,12 @@ class PostgresServer:
 
         self._count += 1
         name = f"test_{os.getpid()}_{self._count}"
-        with psycopg.connect(f"{self._url('postgres')}", autocommit=True) as connection:
+        with psycopg.connect(self._url("postgres").replace("+psycopg", ""), autocommit=True) as connection:
             connection.execute(f'CREATE DATABASE "{name}"')  # type: ignore[call-overload]
         return self._url(name)
 
     def _url(self, database: str) -> str:
-        return f"postgresql://nbflow@127.0.0.1:{self.port}/{database}"
+        return f"postgresql+psycopg://nbflow@127.0.0.1:{self.port}/{database}"
 
     def _run(self, program: str, *arguments: str) -> None:
         command = [str(self._programs / program), *arguments]

@@ -96,6 +96,8 @@ class Expressions:
         roots = value.roots - {name}
         if roots and value.kind not in {"atom", "module"}:
             self.link((name, *roots), node, "share" if value.kind == "data" else "link")
+        if value.views - {name}:
+            self.link((name, *value.views), node, "share")
 
     def link(self, names: Iterable[str], node: ast.AST, kind: str = "link") -> None:
         """Values of these names may share objects from here on, or with kind "share" only data."""
@@ -123,7 +125,7 @@ class Expressions:
             return
         if value.path and value.path.startswith(_SETTING_ROOTS):
             self.effect(SETTINGS, node, reason)
-        for root in sorted(value.roots):
+        for root in sorted(value.roots | value.views):
             self.change(root, node, reason.format(root))
 
     def effect(self, effect: str, node: ast.AST, reason: str) -> None:
@@ -145,7 +147,8 @@ class Expressions:
 
     def _container(self, node: ast.AST) -> Known:
         parts = self._any(node)
-        return Known(parts.roots, None, None, parts.code)
+        plain = Known(kind="atom").joined(parts) if parts.kind == "data" else parts
+        return Known(plain.roots, None, None, plain.code, plain.views)
 
     def _name(self, node: ast.Name) -> Known:
         for scope in reversed(self.scopes):
@@ -162,14 +165,14 @@ class Expressions:
     def _attribute(self, node: ast.Attribute) -> Known:
         owner = self.value(node.value)
         if owner.path is not None:
-            return Known(owner.roots, None, f"{owner.path}.{node.attr}", owner.code)
+            return Known(owner.roots, None, f"{owner.path}.{node.attr}", owner.code, owner.views)
         kind = owner.kind if owner.kind in {"data", "atom"} else None
-        return Known(owner.roots, kind, None, owner.code)
+        return Known(owner.roots, kind, None, owner.code, owner.views)
 
     def _subscript(self, node: ast.Subscript) -> Known:
         owner = self.value(node.value)
         self.value(node.slice)
-        return Known(owner.roots, owner.kind if owner.kind != "resource" else None, owner.path, owner.code)
+        return Known(owner.roots, owner.kind if owner.kind != "resource" else None, owner.path, owner.code, owner.views)
 
     def _operation(self, node: ast.BinOp | ast.UnaryOp | ast.Compare) -> Known:
         parts = [self.value(child) for child in ast.iter_child_nodes(node) if isinstance(child, ast.expr)]
@@ -203,18 +206,18 @@ class Expressions:
             self._bind_locals(generator.target, items, scope)
             for condition in generator.ifs:
                 self.value(condition)
-        parts = [node.key, node.value] if isinstance(node, ast.DictComp) else [node.elt]  # type: ignore[attr-defined]
+        parts: list[ast.expr] = [node.key, node.value] if isinstance(node, ast.DictComp) else [node.elt]  # type: ignore[attr-defined]
         result = _all_of([self.value(part) for part in parts])
         self.scopes.pop()
         if isinstance(node, ast.GeneratorExp):
             # It runs later, and over whatever its names are bound to then.
-            return Known(result.roots, "resource", None, result.code)
-        return Known(result.roots, "data" if result.kind == "atom" else None, None, result.code)
+            return Known(result.roots, "resource", None, result.code, result.views)
+        return Known(result.roots, "data" if result.kind == "atom" else None, None, result.code, result.views)
 
     def _bind_locals(self, target: ast.expr, value: Known, scope: dict[str, Known]) -> None:
         for child in ast.walk(target):
             if isinstance(child, ast.Name) and isinstance(child.ctx, ast.Store):
-                scope[child.id] = Known(value.roots, value.kind if value.kind in {"atom", "data"} else None, None, value.code)
+                scope[child.id] = part_of(value)
 
     def _lambda(self, node: ast.Lambda) -> Known:
         for default in [*node.args.defaults, *[item for item in node.args.kw_defaults if item is not None]]:
@@ -244,7 +247,7 @@ class Expressions:
         self.change_value(function, node, f"{what}() is not known, and may change {{}}")
         self.change_value(given, node, f"{what}() is not known, and may change {{}}")
         self._keep(node, [function, given])
-        return function.joined(Known(given.roots, None, None, given.code))
+        return _all_of([Known(function.roots, None, None, function.code), given])
 
     def magic(self, node: ast.Call) -> Known:
         """A call that IPython's syntax was turned into."""
@@ -303,14 +306,14 @@ class Expressions:
         if what.gives == "atom":
             return ATOM
         if what.gives == "view":
-            return Known(parts.roots, "data", None, None)
+            return Known(parts.roots | parts.views, "data", None, None)
         if what.gives in {"data", "fresh"}:
             return Known(kind="data" if what.gives == "data" else None, code=parts.code if what.gives == "fresh" else None)
-        return Known(parts.roots, "resource" if what.gives == "resource" else None, None, parts.code)
+        return Known(parts.roots, "resource" if what.gives == "resource" else None, None, parts.code, parts.views)
 
     def _keep(self, node: ast.AST, parts: list[Known]) -> None:
         objects = {root for part in parts if part.kind not in {"atom", "data"} for root in part.roots}
-        data = {root for part in parts if part.kind == "data" for root in part.roots}
+        data = {root for part in parts for root in (part.roots | part.views if part.kind == "data" else part.views)}
         self.link(objects, node)
         if data:
             self.link(objects | data, node, kind="share")
@@ -331,6 +334,11 @@ class Expressions:
         self.effect(OUTSIDE, node, reason)
 
 
+def part_of(value: Known) -> Known:
+    """What is known of an element of a value."""
+    return Known(value.roots, value.kind if value.kind in {"atom", "data"} else None, None, value.code, value.views)
+
+
 def setting_or_patch(path: str) -> str:
     """The effect of changing something in a module: a setting that can be carried, or a patch that cannot."""
     return SETTINGS if path.startswith(_SETTING_ROOTS) else PATCH
@@ -340,7 +348,7 @@ def _all_of(parts: list[Known]) -> Known:
     result = Known(kind="atom") if not parts else parts[0]
     for part in parts[1:]:
         result = result.joined(part)
-    return Known(result.roots, result.kind if result.kind != "module" else None, None, result.code)
+    return Known(result.roots, result.kind if result.kind != "module" else None, None, result.code, result.views)
 
 
 def _seeded(node: ast.Call) -> bool:

@@ -76,12 +76,20 @@ class Known:
     kind: str | None = None  # "atom", "data", "module", "resource", or None: unknown
     path: str | None = None  # qualified name, for modules and what is in them
     code: Code | None = None  # of functions and classes that it may hold
+    views: frozenset[str] = frozenset()  # names whose data (not: objects) it may share
 
     def joined(self, other: Known) -> Known:
         """What is known of a value that is one of the two, or made of both."""
         code = self.code.joined(other.code) if self.code and other.code else self.code or other.code
         kind = self.kind if self.kind == other.kind else None
-        return Known(self.roots | other.roots, kind, self.path if self.path == other.path else None, code)
+        path = self.path if self.path == other.path else None
+        mine, theirs = self._as_part(kind), other._as_part(kind)
+        return Known(mine[0] | theirs[0], kind, path, code, mine[1] | theirs[1])
+
+    def _as_part(self, kind: str | None) -> tuple[frozenset[str], frozenset[str]]:
+        if self.kind == "data" and kind != "data":
+            return frozenset(), self.roots | self.views
+        return self.roots, self.views
 
 
 ATOM = Known(kind="atom")

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 
 from nbflow.analysis import magics
 from nbflow.analysis.cells import Cell, transform
-from nbflow.analysis.expressions import Expressions, setting_or_patch
+from nbflow.analysis.expressions import Expressions, part_of, setting_or_patch
 from nbflow.analysis.facts import ATOM, EFFECTS, OPAQUE, OUTSIDE, SETTINGS, CellFacts, Code, Known, Mark
 from nbflow.analysis.scopes import code_names, local_names
 
@@ -87,7 +87,7 @@ class Statements(Expressions):
             else:
                 self.bind(target.id, node, value)
         elif isinstance(target, (ast.Tuple, ast.List)):
-            part = Known(value.roots, value.kind if value.kind in {"atom", "data"} else None, None, value.code)
+            part = part_of(value)
             for element in target.elts:
                 self.assign(element, part, node)
             if value.kind not in {"atom", "data"}:  # the parts of one result, such as a figure and its axes
@@ -133,7 +133,8 @@ class Statements(Expressions):
         if old.kind != "atom":
             self.change_value(old, node, "changes {} in place")
         kind = old.kind if old.kind == added.kind else None
-        self.assign(node.target, Known(old.roots | added.roots, kind, None, old.code or added.code), node)
+        joined = old.joined(added)
+        self.assign(node.target, Known(joined.roots, kind, None, joined.code, joined.views), node)
 
     def _do_Delete(self, node: ast.Delete) -> None:
         for target in node.targets:
@@ -233,7 +234,7 @@ class Statements(Expressions):
 
     def _do_For(self, node: ast.For | ast.AsyncFor) -> None:
         items = self.value(node.iter)
-        part = Known(items.roots, items.kind if items.kind in {"atom", "data"} else None, None, items.code)
+        part = part_of(items)
         before, certain = set(self.bound), self.certain
         self.certain = False
         self.assign(node.target, part, node)

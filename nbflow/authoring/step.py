@@ -202,7 +202,7 @@ def _retry(options: dict[str, Any]) -> Retry:
 def _types(given: Any) -> tuple[type[BaseException], ...]:
     types_: tuple[type[BaseException], ...] = given if isinstance(given, tuple) else (given,)
     for kind in types_:
-        if not (isinstance(kind, type) and issubclass(kind, BaseException)):
+        if not issubclass(kind if type(kind) is type else object, BaseException):
             raise DefinitionError(f"retry_on and never_retry_on take exception types, not {kind!r}.")
     return types_
 

@@ -8,21 +8,19 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from nbflow.executors.attempt import restore_error
-
 from nbflow import settings as settings_module
 from nbflow.engine import session as session_module
 from nbflow.engine import stores
+from nbflow.executors.attempt import restore_error
 from nbflow.model.errors import NbflowError, RunFailedError, RunNotFoundError, TaskError, UnknownStepError
 from nbflow.model.records import AttemptRecord, ErrorRecord, LogRecord, RunRecord, StoredValue, TaskRecord
 from nbflow.model.states import State
 
 if TYPE_CHECKING:
-    from nbflow.storage.database import Database
-    from nbflow.values.store import ValueStore
-
     from nbflow.engine.session import Session
     from nbflow.model.specs import FlowSpec
+    from nbflow.storage.database import Database
+    from nbflow.values.store import ValueStore
 
 _POLL = 0.05  # seconds between looks at a run of another process
 
@@ -274,7 +272,6 @@ class Task:
     def inputs(self) -> tuple[tuple[Any, ...], dict[str, Any]]:
         """The arguments it was called with, results of other tasks filled in."""
         from nbflow.executors.attempt import load_inputs
-
         from nbflow.model.ports import Inputs
 
         payload, values = self._payload(), self.run._values

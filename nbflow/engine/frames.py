@@ -80,6 +80,7 @@ class Frame:
         if failure is not None:
             failure.looked_at = True
             raise self.engine.exception(task)
+        assert task.value is not None  # a finished task has a value or a failure
         return self.engine.values.get(task.value)
 
     def record(self, name: str, produce: Callable[[], Any]) -> Any:

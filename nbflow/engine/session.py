@@ -26,7 +26,7 @@ from nbflow.executors import context, registry
 from nbflow.executors.attempt import error_record
 from nbflow.executors.clock import SystemClock
 from nbflow.model import names
-from nbflow.model.errors import CodecError, NbflowError, StorageError
+from nbflow.model.errors import CodecError, NbflowError, RunActiveError, StorageError
 from nbflow.model.events import IGNORED_ERROR, RUN_FINISHED, RUN_STARTED, WARNING, Listener
 from nbflow.model.records import RunRecord
 from nbflow.model.states import State
@@ -133,7 +133,7 @@ class Session:
                 if found is None:
                     found = registry.get_executor(
                         name,
-                        workers=self.record.workers or self._settings.workers,
+                        workers=self.record.workers or self._settings.workers or 1,
                         values=self._stores.values,
                         clock=self._clock,
                         echo=self._settings.echo,
@@ -142,12 +142,12 @@ class Session:
                     self._executors[name] = found
         return found
 
-    def _stop(self, error: StorageError) -> None:
+    def _stop(self, error: StorageError | RunActiveError) -> None:
         self.engine.abort(error)
 
     def _close(self, value: Any, error: BaseException | None, interrupted: bool) -> Outcome:
         for executor in self._executors.values():
-            executor.close(wait=not interrupted and not isinstance(error, StorageError))
+            executor.close(wait=not interrupted and not isinstance(error, (StorageError, RunActiveError)))
         self._report_ignored()
         state = State.SUCCEEDED if error is None else State.FAILED
         if interrupted or (error is not None and self.engine.cancelled):

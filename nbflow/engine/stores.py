@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from nbflow import settings as settings_module
-from nbflow.model.errors import StorageError
+from nbflow.model.errors import RunActiveError, StorageError
 from nbflow.values.artifacts import open_store
 from nbflow.values.signing import Signer, load_key
 from nbflow.values.store import ValueStore
@@ -61,7 +61,7 @@ class Stores:
         values: ValueStore,
         *,
         fence: tuple[str, str],
-        on_error: Callable[[StorageError], None],
+        on_error: Callable[[StorageError | RunActiveError], None],
     ) -> None:
         from nbflow.storage.writer import Writer
 

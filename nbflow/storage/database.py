@@ -45,6 +45,12 @@ class Database:
         self.closed = True
         self.engine.dispose()
 
+    def __enter__(self) -> Database:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
     def __repr__(self) -> str:
         return f"<database {self.url}>"
 
@@ -107,7 +113,9 @@ def _check_magic(file: Path, url: str) -> None:
     with file.open("rb") as stream:
         start = stream.read(len(_MAGIC))
     if start and start != _MAGIC:
-        raise DatabaseCorruptError(f"{url} is not an SQLite database; it is left as it is. Name another file with --db.")
+        raise DatabaseCorruptError(
+            f"{url} is not an SQLite database; it is left as it is. Name another file with --db."
+        )
 
 
 def _make_folder(folder: Path) -> None:
@@ -127,7 +135,9 @@ def _bring_up_to_date(database: Database, *, create: bool) -> None:
             "Update nbflow: pip install -U nbflow.",
         )
     if found is None and not create:
-        raise DatabaseMissingError(f"{database.url} has no tables of nbflow. Run a flow first, or name another with --db.")
+        raise DatabaseMissingError(
+            f"{database.url} has no tables of nbflow. Run a flow first, or name another with --db."
+        )
     with database.write() as connection:
         if database.dialect == "postgresql":
             connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({_MIGRATION_LOCK})")

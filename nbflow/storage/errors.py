@@ -11,12 +11,20 @@ from nbflow.model import errors
 
 # By what SQLite's messages say (sqlite.org/rescode.html); the driver gives no codes for some of them.
 _SQLITE = (
-    ("database is locked", errors.DatabaseLockedError, "Another process holds {url} for too long. Try again, or end it."),
+    (
+        "database is locked",
+        errors.DatabaseLockedError,
+        "Another process holds {url} for too long. Try again, or end it.",
+    ),
     ("table is locked", errors.DatabaseLockedError, "Another process holds {url} for too long. Try again, or end it."),
     ("disk is full", errors.DiskFullError, "No space is left for {url}. Free some, then go on with nbflow resume."),
     ("disk i/o error", errors.DiskFullError, "The disk under {url} fails or is full. Check it, then nbflow resume."),
     ("readonly database", errors.DatabaseReadOnlyError, "{url} cannot be written to. Check the file's permissions."),
-    ("unable to open", errors.DatabaseReadOnlyError, "{url} cannot be opened. Check that its folder can be written to."),
+    (
+        "unable to open",
+        errors.DatabaseReadOnlyError,
+        "{url} cannot be opened. Check that its folder can be written to.",
+    ),
     ("not a database", errors.DatabaseCorruptError, "{url} is not an SQLite database. Name another file with --db."),
     ("malformed", errors.DatabaseCorruptError, "{url} is damaged. Restore a copy, or start anew with another --db."),
 )

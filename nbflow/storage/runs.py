@@ -69,8 +69,8 @@ def claim(
         record = get(connection, run)
         if alive(record, now):
             raise RunActiveError(
-                f"Run {run} is executed by process {record.owner_pid} on {record.host} right now. Wait for it, or end it "
-                f"with: nbflow cancel {run}",
+                f"Run {run} is executed by process {record.owner_pid} on {record.host} right now. "
+                "Wait for it, or cancel it first.",
             )
         values = {
             "owner": owner,

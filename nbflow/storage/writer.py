@@ -1,7 +1,7 @@
 """The writer: takes records without making anybody wait, and commits them in groups.
 
-Whatever waits when a transaction begins goes into it together. What is committed is therefore always a prefix of what was
-put, only that a row put several times since the last commit is written once, as it was last.
+Whatever waits when a transaction begins goes into it together. What is committed is therefore always a prefix of what
+was put, only that a row put several times since the last commit is written once, as it was last.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ class Writer:
         on_error: Callable[[StorageError | RunActiveError], None],
         fence: tuple[str, str] | None = None,
     ) -> None:
-        """`fence` is (run, owner): every transaction checks that this owner still holds the run, and renews its lease."""
+        """`fence` is (run, owner): each transaction checks that this owner still holds the run, and renews its lease."""
         self._database = database
         self._on_error = on_error
         self._fence = fence

@@ -115,7 +115,7 @@ def _attributes(value: object) -> Iterator[tuple[str, object]]:
     """Attributes that pickle would write: not those that the object's own __getstate__ leaves out."""
     if isinstance(value, type | FunctionType):
         return
-    state = value.__getstate__()  # type: ignore[attr-defined]  # every object has it since Python 3.11
+    state = value.__getstate__()
     if isinstance(state, tuple) and len(state) == 2:
         state = {**(state[0] or {}), **(state[1] or {})}
     if isinstance(state, dict):

@@ -10,8 +10,8 @@ import io
 import pickle
 import sys
 from collections.abc import Callable, Sequence
-from types import FunctionType, ModuleType
-from typing import Any, NamedTuple, cast
+from types import FunctionType
+from typing import Any, NamedTuple
 
 from nbflow.model.errors import CodecError
 from nbflow.values.blame import unpicklable
@@ -122,7 +122,7 @@ def _cloud() -> type[Any]:
 
 def _by_value_modules() -> bool:
     """Whether the user asked cloudpickle to send some importable modules by value."""
-    module = cast("ModuleType | None", sys.modules.get("cloudpickle.cloudpickle"))
+    module = sys.modules.get("cloudpickle.cloudpickle")
     return module is not None and bool(module._PICKLE_BY_VALUE_MODULES)
 
 
@@ -131,7 +131,8 @@ def _run(kind: type[Any], value: object, substitute: Substitute | None) -> Paylo
     buffers: list[pickle.PickleBuffer] = []
     pickler = kind(file, PROTOCOL, buffer_callback=buffers.append)
     pickler.substitute = substitute
-    pickler.seen = seen = set()
+    seen: set[int] = set()
+    pickler.seen = seen
     pickler.has_code = False
     pickler.dump(value)
     return Payload(file.getvalue(), tuple([buffer.raw() for buffer in buffers]), pickler.has_code, len(seen))

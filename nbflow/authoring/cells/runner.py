@@ -21,8 +21,13 @@ def run_cells(work: CellsWork, *inputs: CellValues) -> CellValues:
     waiting = _not_ready(work, inputs)
     if waiting is not None:
         return CellValues(report=waiting)
+    context = current()  # None where the flow runs as plain Python
     with process_state.kept():
-        return _Execution(work, inputs, current().emit).run()
+        return _Execution(work, inputs, context.emit if context is not None else _ignored).run()
+
+
+def _ignored(stream: str, text: str) -> None:
+    """Where there is no record, what cells show is shown by nobody."""
 
 
 def _not_ready(work: CellsWork, inputs: Sequence[CellValues]) -> Report | None:

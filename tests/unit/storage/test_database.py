@@ -14,9 +14,9 @@ from tests.unit.storage import records
 
 
 def test_a_new_database_gets_its_tables_and_opens_again(db_url: str) -> None:
-    with open_database(db_url).write() as connection:
+    with open_database(db_url) as database, database.write() as connection:
         runs.create(connection, records.run())
-    with open_database(db_url, create=False).read() as connection:
+    with open_database(db_url, create=False) as database, database.read() as connection:
         assert runs.get(connection, "0run") == records.run()
 
 
@@ -27,7 +27,7 @@ def test_a_missing_database_is_not_created_for_reading(tmp_path: Path) -> None:
 
 
 def test_a_newer_database_is_refused(db_url: str) -> None:
-    with open_database(db_url).write() as connection:
+    with open_database(db_url) as database, database.write() as connection:
         connection.execute(schema.version_table.update().values(version_num="9999"))
     with pytest.raises(errors.DatabaseNewerError, match="Update nbflow"):
         open_database(db_url)
@@ -58,7 +58,8 @@ def test_a_database_opened_for_reading_refuses_to_be_written(tmp_path: Path) -> 
     open_database(url).close()
     with (
         pytest.raises(errors.DatabaseReadOnlyError, match="cannot be written"),
-        open_database(url, read_only=True).write() as connection,
+        open_database(url, read_only=True) as database,
+        database.write() as connection,
     ):
         runs.create(connection, records.run())
 
@@ -70,7 +71,8 @@ def test_a_locked_database_is_told_after_the_timeout(tmp_path: Path) -> None:
     holder.execute("BEGIN IMMEDIATE")
     with (
         pytest.raises(errors.DatabaseLockedError, match="Another process"),
-        open_database(url, timeout=0.05).write() as connection,
+        open_database(url, timeout=0.05) as database,
+        database.write() as connection,
     ):
         runs.create(connection, records.run())
     holder.close()
@@ -88,7 +90,7 @@ def test_a_password_is_not_shown(tmp_path: Path) -> None:
 
 
 def test_many_processes_may_open_a_new_database_at_once(db_url: str) -> None:
-    code = f"from nbflow.storage.database import open_database; open_database({db_url!r})"
+    code = f"from nbflow.storage.database import open_database; open_database({db_url!r}).close()"
     children = [subprocess.Popen([sys.executable, "-c", code], stderr=subprocess.PIPE) for _ in range(4)]
     assert [child.communicate()[1].decode() for child in children] == [""] * 4
 

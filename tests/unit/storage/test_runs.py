@@ -3,6 +3,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
 
 import psutil
 import pytest
@@ -15,8 +16,9 @@ from tests.unit.storage import records
 
 
 @pytest.fixture
-def database(db_url: str) -> Database:
-    return open_database(db_url)
+def database(db_url: str) -> Iterator[Database]:
+    with open_database(db_url) as opened:
+        yield opened
 
 
 def _create(database: Database, *given: object) -> None:
@@ -31,7 +33,9 @@ def test_a_run_is_found_by_id_beginning_and_last(database: Database) -> None:
         assert [runs.find(connection, text).id for text in ("abc1", "abc", "last")] == ["abc1", "abc1", "abd2"]
 
 
-@pytest.mark.parametrize(("text", "told"), [("ab", "several runs: abc1, abd2"), ("zz", "latest are: abd2"), ("a%", "no run")])
+@pytest.mark.parametrize(
+    ("text", "told"), [("ab", "several runs: abc1, abd2"), ("zz", "latest are: abd2"), ("a%", "no run")]
+)
 def test_a_run_that_is_not_found_tells_which_there_are(database: Database, text: str, told: str) -> None:
     _create(database, records.run("abc1", created_at=1.0), records.run("abd2", created_at=2.0))
     with database.read() as connection, pytest.raises(errors.RunNotFoundError, match=told):

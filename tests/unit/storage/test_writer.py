@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,12 @@ from nbflow.storage.writer import Writer
 from tests.unit.storage import records
 
 
+@pytest.fixture
+def database(db_url: str) -> Iterator[Database]:
+    with open_database(db_url) as opened:
+        yield opened
+
+
 def _no_error(error: Exception) -> None:
     raise AssertionError(error)
 
@@ -25,8 +31,7 @@ def _writer(database: Database, on_error: Callable[[Any], None] = _no_error, **o
     return Writer(database, on_error=on_error, **options)
 
 
-def test_what_was_put_before_a_flush_is_there_after_it(db_url: str) -> None:
-    database = open_database(db_url)
+def test_what_was_put_before_a_flush_is_there_after_it(database: Database) -> None:
     writer = _writer(database)
     for seq in range(1, 1001):
         writer.put(records.task(seq))
@@ -42,7 +47,9 @@ def test_what_was_put_before_a_flush_is_there_after_it(db_url: str) -> None:
 
 @settings(max_examples=15, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(puts=st.lists(st.tuples(st.integers(1, 8), st.sampled_from(["ready", "running", "failed"]), st.booleans())))
-def test_the_last_put_of_a_row_wins(tmp_path_factory: pytest.TempPathFactory, puts: list[tuple[int, str, bool]]) -> None:
+def test_the_last_put_of_a_row_wins(
+    tmp_path_factory: pytest.TempPathFactory, puts: list[tuple[int, str, bool]]
+) -> None:
     database = open_database(f"sqlite:///{tmp_path_factory.mktemp('db')}/x.db")
     writer = _writer(database)
     model = {}
@@ -57,8 +64,7 @@ def test_the_last_put_of_a_row_wins(tmp_path_factory: pytest.TempPathFactory, pu
     database.close()
 
 
-def test_threads_may_put_at_once(db_url: str) -> None:
-    database = open_database(db_url)
+def test_threads_may_put_at_once(database: Database) -> None:
     writer = _writer(database)
 
     def put(start: int) -> None:
@@ -75,8 +81,7 @@ def test_threads_may_put_at_once(db_url: str) -> None:
         assert len(tasks.of_run(connection, "0run")) == 2000
 
 
-def test_output_is_read_in_order_and_from_a_point_on(db_url: str) -> None:
-    database = open_database(db_url)
+def test_output_is_read_in_order_and_from_a_point_on(database: Database) -> None:
     writer = _writer(database)
     for number in range(1, 4):
         writer.put(LogRecord("0run", 1, 1, number, float(number), "stdout", f"line {number}\n"))
@@ -100,10 +105,10 @@ def test_a_full_disk_stops_the_writer_with_a_clear_error_and_nothing_half(tmp_pa
     assert [type(error) for error in told] == [errors.DiskFullError]
     with database.read() as connection:
         assert tasks.payload(connection, "0run", 1) is None
+    database.close()
 
 
-def test_a_run_that_was_taken_over_stops_its_writer(db_url: str) -> None:
-    database = open_database(db_url)
+def test_a_run_that_was_taken_over_stops_its_writer(database: Database) -> None:
     with database.write() as connection:
         runs.create(connection, records.run())
     told: list[Exception] = []

@@ -74,24 +74,27 @@ def with_injected(content: dict[str, Any], source: str) -> dict[str, Any]:
         cells.append(cell)
         if cell.get("cell_type") == "code" and "parameters" in tags:
             metadata = {"tags": ["injected-parameters"]}
-            cells.append({"cell_type": "code", "metadata": metadata, "source": source, "outputs": [], "execution_count": None})
+            cells.append(
+                {"cell_type": "code", "metadata": metadata, "source": source, "outputs": [], "execution_count": None}
+            )
     return {**content, "cells": cells}
 
 
 def transform(source: str, number: int) -> tuple[str, ast.Module]:
     """Turn IPython's syntax into Python's, and parse it."""
-    from IPython.core.inputtransformer2 import TransformerManager  # noqa: PLC0415 - slow to import
+    from IPython.core.inputtransformer2 import TransformerManager
 
     code = source
     try:
-        code = TransformerManager().transform_cell(source)
+        code = TransformerManager().transform_cell(source)  # type: ignore[no-untyped-call]
         return code, ast.parse(code)
     except SyntaxError as error:
         lines = code.splitlines()
         line = error.lineno or 1
         shown = lines[line - 1].strip() if 0 < line <= len(lines) else ""
         raise CellSyntaxError(
-            f"cell {number}, line {line} is not valid Python: {error.msg}\n    {shown}\nCorrect the cell and run again.",
+            f"cell {number}, line {line} is not valid Python: {error.msg}\n    {shown}\n"
+            "Correct the cell and run again.",
             cell=number,
             line=line,
         ) from error

@@ -10,7 +10,14 @@ from nbflow.analysis.facts import ATOM, HISTORY, OPAQUE, OUTSIDE, PATCH, SETTING
 from nbflow.analysis.scopes import code_names
 
 _HISTORY = {"_", "__", "___", "Out", "In", "_oh", "_ih", "_i", "_ii"}
-_SETTING_ROOTS = ("os.environ", "sys.path", "warnings.", "matplotlib.rcParams", "matplotlib.pyplot.rcParams", "pandas.options")
+_SETTING_ROOTS = (
+    "os.environ",
+    "sys.path",
+    "warnings.",
+    "matplotlib.rcParams",
+    "matplotlib.pyplot.rcParams",
+    "pandas.options",
+)
 
 
 class Expressions:
@@ -142,7 +149,9 @@ class Expressions:
 
     def _any(self, node: ast.AST) -> Known:
         parts = [self.value(child) for child in ast.iter_child_nodes(node) if isinstance(child, ast.expr)]
-        parts += [self._comprehension(child) for child in ast.iter_child_nodes(node) if isinstance(child, ast.comprehension)]
+        parts += [
+            self._comprehension(child) for child in ast.iter_child_nodes(node) if isinstance(child, ast.comprehension)
+        ]
         return _all_of(parts)
 
     def _container(self, node: ast.AST) -> Known:
@@ -279,7 +288,9 @@ class Expressions:
             self._opened(node)
         if func.attr in {"sample", "fit", "fit_transform", "fit_predict", "rvs"} and not _seeded(node):
             self.effect("random", node, f".{func.attr}() may draw random numbers")
-        inplace = any(item.arg == "inplace" and getattr(item.value, "value", True) is not False for item in node.keywords)
+        inplace = any(
+            item.arg == "inplace" and getattr(item.value, "value", True) is not False for item in node.keywords
+        )
         changes = what.changes
         if changes == "all" and owner.kind == "data":
             changes = "none"  # frames and arrays change by assignment, `inplace` and the few listed methods
@@ -297,8 +308,9 @@ class Expressions:
     def _own_call(self, node: ast.Call, function: Known, arguments: list[Known]) -> Known:
         code = function.code or Code()
         if code.parameters:
-            for argument in arguments:
-                self.change_value(argument, node, f"{ast.unparse(node.func)[:40]}() may change {{}}")
+            # The function too: defaults and closures are parameters that it brings along.
+            for part in [function, *arguments]:
+                self.change_value(part, node, f"{ast.unparse(node.func)[:40]}() may change {{}}")
             self._keep(node, [function, *arguments])
         return _all_of([Known(function.roots, None, None, code), *arguments])
 
@@ -308,7 +320,9 @@ class Expressions:
         if what.gives == "view":
             return Known(parts.roots | parts.views, "data", None, None)
         if what.gives in {"data", "fresh"}:
-            return Known(kind="data" if what.gives == "data" else None, code=parts.code if what.gives == "fresh" else None)
+            return Known(
+                kind="data" if what.gives == "data" else None, code=parts.code if what.gives == "fresh" else None
+            )
         return Known(parts.roots, "resource" if what.gives == "resource" else None, None, parts.code, parts.views)
 
     def _keep(self, node: ast.AST, parts: list[Known]) -> None:

@@ -10,13 +10,13 @@ from typing import NamedTuple
 _RUNS_PYTHON = frozenset({"time", "timeit", "prun", "capture", "memit", "mprun", "lprun"})
 # Magics that leave names and process alone, or only change how things are shown.
 _HARMLESS = frozenset(
-    {"matplotlib", "config", "load_ext", "reload_ext", "autoreload", "precision", "pinfo", "pinfo2", "who", "whos", "who_ls",
-     "lsmagic", "magic", "quickref", "history", "pwd", "xmode", "colors", "pprint", "pdb", "pylab", "warnings", "html",
-     "markdown", "latex", "svg", "javascript", "js", "HTML", "SVG"},
-)  # fmt: skip
-_SETTINGS = frozenset({"cd", "env", "set_env", "pushd", "popd", "pylab", "autoreload", "load_ext", "config"})
-_SHELL = frozenset({"sh", "bash", "script", "ruby", "perl", "system", "sx", "!", "cmd", "writefile", "file", "pip", "conda", "ls",
-                    "mkdir", "cat", "rm", "cp", "mv", "rmdir", "pycat"})  # fmt: skip
+    "matplotlib config load_ext reload_ext autoreload precision pinfo pinfo2 who whos who_ls lsmagic magic quickref "
+    "history pwd xmode colors pprint pdb pylab warnings html markdown latex svg javascript js HTML SVG".split(),
+)
+_SETTINGS = frozenset("cd env set_env pushd popd pylab autoreload load_ext config".split())
+_SHELL = frozenset(
+    "sh bash script ruby perl system sx ! cmd writefile file pip conda ls mkdir cat rm cp mv rmdir pycat".split(),
+)
 _NAME = re.compile(r"\$([A-Za-z_]\w*)")
 _BRACES = re.compile(r"\{([^{}]+)\}")
 _IDENTIFIER = re.compile(r"[A-Za-z_]\w*")

@@ -50,7 +50,9 @@ def _parameter(statement: ast.stmt, lines: Sequence[str]) -> Parameter | None:
     return Parameter(target.id, annotation, value, statement.value is None, comment)
 
 
-def check_parameters(known: Sequence[Parameter], given: Mapping[str, Any], where: str, *, texts: bool = False) -> dict[str, Any]:
+def check_parameters(
+    known: Sequence[Parameter], given: Mapping[str, Any], where: str, *, texts: bool = False
+) -> dict[str, Any]:
     """The given values in the types that the notebook declares; with `texts`, they come from a command line.
 
     Raises ParameterError for names that the notebook does not have, and for values of another type.

@@ -144,7 +144,12 @@ class _Planner:
         gives = set(facts.defines) | set(facts.deletes) | self.touched[position] | self.shared[position]
         wanted = dict(facts.reads)
         for name in sorted(gives - facts.certain):
-            wanted.setdefault(name, facts.changes.get(name) or facts.defines.get(name) or Mark(1, f"{name} may share objects with what it changes"))
+            wanted.setdefault(
+                name,
+                facts.changes.get(name)
+                or facts.defines.get(name)
+                or Mark(1, f"{name} may share objects with what it changes"),
+            )
         for name in sorted((self.touched[position] | self.shared[position]) - set(wanted)):
             if name not in facts.certain:
                 wanted[name] = Mark(1, f"{name} may share objects with what it changes")

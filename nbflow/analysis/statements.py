@@ -71,9 +71,15 @@ class Statements(Expressions):
         self.bound = set.intersection(*ends) if ends else before
 
     def _settle(self, statement: ast.stmt, defined: set[str], events: int) -> None:
-        if isinstance(statement, (ast.Assign, ast.AnnAssign, ast.Import, ast.ImportFrom, ast.FunctionDef, ast.ClassDef)):
+        if isinstance(
+            statement, (ast.Assign, ast.AnnAssign, ast.Import, ast.ImportFrom, ast.FunctionDef, ast.ClassDef)
+        ):
             for event in self.facts.events[events:]:
-                if event.kind == "bind" and "may set" not in event.mark.reason and not event.mark.reason.endswith("may be empty"):
+                if (
+                    event.kind == "bind"
+                    and "may set" not in event.mark.reason
+                    and not event.mark.reason.endswith("may be empty")
+                ):
                     self.bound.update(event.names)
 
     # -- bindings -------------------------------------------------------------------------------------------------
@@ -206,8 +212,8 @@ class Statements(Expressions):
 
     def _do_ClassDef(self, node: ast.ClassDef) -> None:
         value = Known(code=Code())
-        for part in [*node.bases, *[item.value for item in node.keywords], *node.decorator_list]:
-            value = value.joined(self.value(part))
+        for base in [*node.bases, *[item.value for item in node.keywords], *node.decorator_list]:
+            value = value.joined(self.value(base))
         names = code_names(node)
         code = Code(names.reads, names.defines)
         scope: dict[str, Known] = {}
@@ -222,8 +228,6 @@ class Statements(Expressions):
         self.scopes.pop()
         for held in scope.values():
             code = code.joined(held.code) if held.code is not None else code
-        # A method may change its object, and whatever it is given.
-        code = Code(code.reads, code.defines, code.changes, code.parameters, code.effects)
         self.assign(ast.Name(node.name, ast.Store()), Known(value.roots, None, None, code), node)
 
     # -- control flow ---------------------------------------------------------------------------------------------
@@ -238,7 +242,11 @@ class Statements(Expressions):
         before, certain = set(self.bound), self.certain
         self.certain = False
         self.assign(node.target, part, node)
-        self.bound.update(child.id for child in ast.walk(node.target) if isinstance(child, ast.Name) and isinstance(child.ctx, ast.Store))
+        self.bound.update(
+            child.id
+            for child in ast.walk(node.target)
+            if isinstance(child, ast.Name) and isinstance(child.ctx, ast.Store)
+        )
         self.certain = certain
         self._branches(node.body, [])
         self._branches(node.body, node.orelse)  # again: later lines of a loop come before earlier ones
@@ -273,7 +281,9 @@ class Statements(Expressions):
                 self.certain = certain
             self._branches(handler.body, [])
             if handler.name and not any(handler.name in scope for scope in self.scopes):
-                self.facts.deletes.setdefault(handler.name, self.mark(handler, f"deletes {handler.name} at the end of except"))
+                self.facts.deletes.setdefault(
+                    handler.name, self.mark(handler, f"deletes {handler.name} at the end of except")
+                )
                 self.bound.discard(handler.name)
         self._branches(node.orelse, [])
         self.bound = before
@@ -301,7 +311,11 @@ class Statements(Expressions):
         magic = magics.read_magic(node)
         for name in magic.names:
             if name in self.known:
-                self.read(name, node, f"%{magic.name} reads {name}" if magic.kind != "shell" else f"the shell line reads {name}")
+                self.read(
+                    name,
+                    node,
+                    f"%{magic.name} reads {name}" if magic.kind != "shell" else f"the shell line reads {name}",
+                )
         if magic.settings:
             self.effect(SETTINGS, node, f"%{magic.name} may change the process")
         if magic.kind == "python":
@@ -324,7 +338,9 @@ def _closure(names: set[str], facts: CellFacts) -> set[str]:
     """`names` and all that may share objects with them."""
     result = set(names)
     while True:
-        grown = result.union(*[event.names for event in facts.events if event.kind in {"link", "share"} and result & set(event.names)])
+        grown = result.union(
+            *[event.names for event in facts.events if event.kind in {"link", "share"} and result & set(event.names)]
+        )
         if grown == result:
             return result
         result = grown

@@ -69,7 +69,14 @@ def _unannotated_name(cells: Sequence[Cell], facts: CellFacts) -> str:
     if any(cell.parameters for cell in cells):
         return "parameters"
     heading = _word(cells[0].heading or "")
-    defined = next((_word(name) for name in facts.defines if not name.startswith("_") and "import" not in facts.defines[name].reason), "")
+    defined = next(
+        (
+            _word(name)
+            for name in facts.defines
+            if not name.startswith("_") and "import" not in facts.defines[name].reason
+        ),
+        "",
+    )
     if not defined and facts.defines and all("import" in mark.reason for mark in facts.defines.values()):
         defined = "imports"
     return "-".join(part for part in (heading, defined) if part) or "cells"

@@ -17,7 +17,7 @@ _STREAMS = {"stdout", "stderr"}
 
 def executed_notebook(content: Mapping[str, Any], logs_by_step: Mapping[str, Sequence[LogRecord]]) -> Any:
     """The notebook with every output in place, as a NotebookNode. `content` is its JSON; logs are by task."""
-    import nbformat  # noqa: PLC0415 - slow to import
+    import nbformat
 
     result = copy.deepcopy(dict(content))
     runs = _runs_of_cells(logs_by_step.values())
@@ -31,17 +31,17 @@ def executed_notebook(content: Mapping[str, Any], logs_by_step: Mapping[str, Seq
         number += 1
         if number in runs:
             _fill(cell, number, runs[number])
-    return nbformat.from_dict(_with_ids(result))
+    return nbformat.from_dict(_with_ids(result))  # type: ignore[no-untyped-call]
 
 
 def write_notebook(node: Any, path: str | Path) -> None:
     """Write a notebook at once: readers never see half of it."""
-    import nbformat  # noqa: PLC0415 - slow to import
+    import nbformat
 
     target = Path(path)
     handle, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
     with os.fdopen(handle, "w", encoding="utf-8") as file:
-        nbformat.write(node, file)
+        nbformat.write(node, file)  # type: ignore[no-untyped-call]
     os.chmod(name, 0o644)
     os.replace(name, target)
 

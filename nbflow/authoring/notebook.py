@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import functools
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import xxhash
 
@@ -18,12 +18,15 @@ from nbflow.analysis.statements import analyse
 from nbflow.analysis.steps import StepCells
 from nbflow.authoring.cells.records import CellSource, CellsWork, CellValues, Report
 from nbflow.authoring.cells.runner import run_cells
+from nbflow.authoring.executed import executed_notebook, write_notebook
 from nbflow.authoring.flow import RUN_OPTIONS, Flow
 from nbflow.authoring.patterns import wait
 from nbflow.authoring.step import Step
 from nbflow.client.run import Run
+from nbflow.engine.placeholders import Placeholder, is_placeholder, task_of
 from nbflow.model.errors import NotebookError
 from nbflow.model.policies import NO_CACHE, NO_RETRY, Cache, Retry
+from nbflow.model.records import LogRecord
 from nbflow.model.specs import FlowSpec, StepSpec
 
 _REFERENCE = "nbflow.authoring.notebook:from_notebook@"
@@ -50,6 +53,13 @@ class NotebookFlow(Flow[..., Any]):
     def plan(self) -> Plan:
         """The graph of steps, as far as it is known before the run."""
         return make_plan(self.notebook.cells, analyse(self.notebook.cells))
+
+    def save(self, logs: Iterable[LogRecord], path: str | Path, parameters: Mapping[str, Any] | None = None) -> None:
+        """Write the executed notebook of a run: `logs` are the run's, `parameters` those that were set for it."""
+        by_task: dict[str, list[LogRecord]] = {}
+        for record in logs:
+            by_task.setdefault(str(record.seq), []).append(record)
+        write_notebook(executed_notebook(injected(self.notebook, parameters or {}).content, by_task), path)
 
     def parameters_from_texts(self, texts: Mapping[str, str]) -> dict[str, Any]:
         """Parameters from a command line, in the types that the notebook declares."""
@@ -92,25 +102,51 @@ class FinalValues:
     def __init__(self, tasks: dict[str, str]) -> None:
         self.tasks = tasks  # name → key of the task
 
+    def bind(self, fetch: Callable[[str], CellValues]) -> Mapping[str, Any]:
+        """The values themselves, each loaded when it is looked at; `fetch` returns the result of the task of a key."""
+        return _Values(self.tasks, fetch)
+
     def __repr__(self) -> str:
         return f"<final values of {', '.join(sorted(self.tasks)) or 'no names'}>"
 
 
+class _Values(Mapping[str, Any]):
+    def __init__(self, tasks: Mapping[str, str], fetch: Callable[[str], CellValues]) -> None:
+        self._tasks = tasks
+        self._fetch = fetch
+
+    def __getitem__(self, name: str) -> Any:
+        if name not in self._tasks:
+            raise KeyError(name)
+        return final_value(self._fetch(self._tasks[name]), name)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._tasks)
+
+    def __len__(self) -> int:
+        return len(self._tasks)
+
+
 def final_value(found: CellValues, name: str) -> Any:
-    """The final value of `name` out of the result of the task that holds it; raises NotebookError if it could not be kept."""
-    from nbflow.authoring.cells import travel  # noqa: PLC0415 - only when values are looked at
+    """The final value of `name`, out of the result of the task that holds it.
+
+    Raises NotebookError if it could not be kept.
+    """
+    from nbflow.authoring.cells import travel
 
     piece = found.piece(name)
     if piece is None:
         why = found.stuck.get(name, "it is not bound when the notebook ends")
-        raise NotebookError(f"{name} has no value that could be kept: {why}. Keep what you need of it under another name.", name=name)
+        raise NotebookError(
+            f"{name} has no value that could be kept: {why}. Keep what you need of it under another name.", name=name
+        )
     namespace = travel.Namespace("values")
     travel.load(namespace, piece, [name])
     return namespace.globals[name]
 
 
 def run_notebook(text: str, path: str, **parameters: Any) -> FinalValues:
-    """The flow function of every notebook: plan, run, and plan again where a step found out more than its source said."""
+    """The flow function of every notebook: plan, run, and plan again where a step found out more than was planned."""
     notebook = injected(from_content(json.loads(text), path), parameters)
     return _Execution(notebook).run()
 
@@ -154,7 +190,8 @@ class _Execution:
             if asked not in self.tasks:
                 self._refuse_repetition(planned)
                 fresh = True
-                self.tasks[asked] = Step(_spec(planned.step, work))(work, *inputs)
+                run_step: Step[..., Any] = Step(_spec(planned.step, work))
+                self.tasks[asked] = run_step(work, *inputs)
                 number = self.calls[work.name] = self.calls.get(work.name, 0) + 1
                 self.keys[id(self.tasks[asked])] = f"{work.name}#{number}"
             placeholders.append(self.tasks[asked])
@@ -165,7 +202,7 @@ class _Execution:
         amended = False
         for planned, placeholder in zip(plan.steps, placeholders, strict=True):
             try:
-                found: CellValues = wait(placeholder)
+                found = _result(placeholder)
             except Exception:
                 if amended:  # it may have run with a wrong value
                     return True
@@ -193,15 +230,16 @@ class _Execution:
             if cell.number in self.outside:
                 raise NotebookError(
                     f"cell {cell.number} would have to run again, since a step needs a value that cannot travel or was "
-                    f"changed unexpectedly; it has an effect on the outside ({self.outside[cell.number]}), so it is not "
-                    f"repeated. Make one step of the cells that belong together: begin each with %%step {planned.step.name}.",
+                    f"changed unexpectedly; it has an effect on the outside ({self.outside[cell.number]}), so it "
+                    f"is not repeated. Make one step of the cells that belong together: begin each with "
+                    f"%%step {planned.step.name}.",
                     cell=cell.number,
                 )
 
     def _final(self, plan: Plan, placeholders: list[Any]) -> FinalValues:
         tasks = {name: self.keys[id(placeholders[source])] for name, source in plan.final.items()}
         for placeholder in placeholders:
-            found: CellValues = wait(placeholder)
+            found = _result(placeholder)
             for piece in found.pieces:
                 for name in piece.names:
                     tasks.setdefault(name, self.keys[id(placeholder)])
@@ -209,6 +247,16 @@ class _Execution:
                 if tasks.get(name) == self.keys[id(placeholder)]:
                     del tasks[name]
         return FinalValues(tasks)
+
+
+def _result(placeholder: Any) -> CellValues:
+    """The result behind a placeholder, which itself stays untouched.
+
+    The engine has to check a value that the flow function held in its hands before it hands it on; these can be large.
+    """
+    if is_placeholder(placeholder):
+        return cast("CellValues", wait(Placeholder(task_of(placeholder), placeholder._self_resolve)))
+    return cast("CellValues", placeholder)
 
 
 def work_of(planned: PlannedStep) -> CellsWork:
@@ -242,5 +290,3 @@ def _spec(step: StepCells, work: CellsWork) -> StepSpec:
         identity=xxhash.xxh3_128_hexdigest(repr(work.cells).encode("utf-8", "surrogatepass")),
         kind="cells",
     )
-
-

@@ -10,6 +10,8 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
+import xxhash
+
 from nbflow.engine.attempts import Attempts
 from nbflow.engine.barriers import Waiting
 from nbflow.engine.cache import Reuse, cache_key
@@ -96,6 +98,8 @@ class Engine:
                 encoding=packed.encoding,
                 created_at=self.clock.time(),
             )
+            if known is not None:
+                task.attempts = task.attempts_before = known.attempts
             frame.open += 1
             self._open[seq] = task
             out = self.decider.admit(task)
@@ -135,6 +139,8 @@ class Engine:
         known = self._codes.get(id(spec))
         if known is None:
             digest = spec.identity or code_digest(spec.function)
+            if spec.version is not None:
+                digest = xxhash.xxh3_128_hexdigest(f"{digest} {spec.version}".encode())
             known = self._codes[id(spec)] = (spec, digest)  # the spec is kept, so that its id stays its own
         return known[1]
 

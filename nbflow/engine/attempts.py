@@ -111,7 +111,7 @@ class Attempts:
         return decider.fail(task, report.state, Failure(record, report.exception, task))
 
     def _retry_time(self, task: Task, report: Finished) -> float | None:
-        retry, number = task.spec.retry, task.attempts
+        retry, number = task.spec.retry, task.attempts - task.attempts_before
         if number > retry.retries or report.error is None or report.state is State.CANCELLED or self._engine.cancelled:
             return None
         error = report.exception or restore_error(report.error, self._engine.values)

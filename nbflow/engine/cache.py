@@ -64,8 +64,8 @@ class Reuse:
 
 
 def cache_key(task: Task) -> str:
-    """The key of a task's result: its code, whatever that code reads, its version, and its inputs."""
-    parts = (task.spec.name, task.spec.version or "", task.code_digest, task.input_digest or "")
+    """The key of a task's result: its code with its version and whatever that code reads, and its inputs."""
+    parts = (task.spec.name, task.code_digest, task.input_digest or "")
     return xxhash.xxh3_128_hexdigest("\0".join(parts).encode())
 
 

@@ -36,6 +36,7 @@ class Task:
 
     __slots__ = (
         "attempts",
+        "attempts_before",
         "cached_from",
         "code_digest",
         "created_at",
@@ -95,6 +96,7 @@ class Task:
         self.failure: Failure | None = None
         self.waiters: list[Waiter] | None = None
         self.attempts = 0
+        self.attempts_before = 0  # of those, how many belong to executions before the run was resumed
         self.ticket = 0  # of the current attempt; reports of other tickets are refused
         self.progress: float | None = None
         self.cached_from: str | None = None

@@ -39,6 +39,7 @@ class Site:
     echo: bool = False
     keyboard: bool = False  # whether a KeyboardInterrupt here comes from the person who waits for the run
     cpu_clock: Callable[[], float] = time.thread_time
+    drain: Callable[[], None] | None = None  # hands on output that is still on its way to the attempt
 
 
 def load_inputs(inputs: Inputs, values: ValueStore) -> tuple[tuple[Any, ...], dict[str, Any]]:
@@ -92,6 +93,8 @@ def perform(attempt: Interruptible, site: Site) -> Finished:
     if unset is not None:
         unset()
     cpu = site.cpu_clock() - cpu
+    if site.drain is not None:
+        site.drain()
     context.close()
     state, error = _outcome(attempt, error, site)
     return Finished(

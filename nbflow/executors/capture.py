@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import sys
 import threading
+from collections.abc import Callable
 from typing import Any, TextIO, cast
 
 from nbflow.executors import display
@@ -17,7 +18,13 @@ from nbflow.executors.context import CURRENT, AttemptContext
 _LOCK = threading.Lock()
 _USERS = 0
 _INSTALLED: list[_Router] = []
-_FALLBACK: AttemptContext | None = None  # the attempt that output of unknown origin belongs to; in child processes
+
+
+def _nobody() -> AttemptContext | None:
+    return None
+
+
+_rest_belongs_to: Callable[[], AttemptContext | None] = _nobody  # the attempt that output of unknown origin belongs to
 
 
 class _Router:
@@ -29,7 +36,7 @@ class _Router:
 
     def write(self, text: str) -> int:
         """Give `text` to the attempt that writes it, if one does."""
-        context = CURRENT.get() or _FALLBACK
+        context = CURRENT.get() or _rest_belongs_to()
         if context is None or context.closed:
             return self._original.write(text)
         context.emit(self._name, text)
@@ -85,7 +92,7 @@ def remove() -> None:
         display.remove()
 
 
-def attribute_rest_to(context: AttemptContext | None) -> None:
-    """Count output of unknown origin, such as of threads, as that of `context`: the only attempt of this process."""
-    global _FALLBACK
-    _FALLBACK = context
+def attribute_rest_to(attempt: Callable[[], AttemptContext | None]) -> None:
+    """Count output of unknown origin, such as of threads, as that of `attempt()`: the only one of this process."""
+    global _rest_belongs_to
+    _rest_belongs_to = attempt

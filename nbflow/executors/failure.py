@@ -17,11 +17,17 @@ _LONGEST_CHAIN = 50
 _HEADING = "The traceback of the step, where it ran:\n"
 
 # Frames of these folders tell the user nothing about their code.
+_PACKAGE = str(Path(nbflow.model.__file__).parent.parent)
 _INTERNAL = (
-    str(Path(nbflow.model.__file__).parent.parent) + "/",
+    _PACKAGE + "/",
     str(Path(pickle.__file__).parent / "asyncio") + "/",
     str(Path(pickle.__file__).parent / "concurrent") + "/",
 )
+
+
+def _internal(filename: str) -> bool:
+    # Functions of nbflow.testing stand for the user's, in suites that implementers run.
+    return filename.startswith(_INTERNAL) and not filename.startswith(_PACKAGE + "/testing/")
 
 
 class _Node(NamedTuple):
@@ -70,7 +76,7 @@ def message(error: BaseException) -> str:
 def without_internal_frames(error: BaseException) -> BaseException:
     """`error` with the frames of nbflow above the user's code taken off its traceback."""
     trace = error.__traceback__
-    while trace is not None and trace.tb_frame.f_code.co_filename.startswith(_INTERNAL):
+    while trace is not None and _internal(trace.tb_frame.f_code.co_filename):
         trace = trace.tb_next
     # With no frame of the user's it is nbflow's own error, which either speaks for itself or is a defect.
     return error.with_traceback(trace) if trace is not None or isinstance(error, NbflowError) else error
@@ -90,8 +96,8 @@ def _traceback(error: BaseException) -> str:
 
 
 def _trim(shown: traceback.TracebackException, depth: int) -> None:
-    kept = [frame for frame in shown.stack if not frame.filename.startswith(_INTERNAL)]
-    if kept or (shown.exc_type is not None and issubclass(shown.exc_type, NbflowError)):
+    kept = [frame for frame in shown.stack if not _internal(frame.filename)]
+    if kept or issubclass(shown.exc_type, NbflowError):
         shown.stack[:] = kept
     if depth < _LONGEST_CHAIN:
         for other in (shown.__cause__, shown.__context__, *(shown.exceptions or ())):

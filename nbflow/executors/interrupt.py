@@ -30,7 +30,7 @@ class Interruptible:
 
     __slots__ = (
         "_claimed", "_clock", "_give_up", "_lock", "_phase", "_sent", "_stop", "_thread", "context", "judged",
-        "keyboard", "message", "started_at", "verdict", "work",
+        "keyboard", "started_at", "verdict", "work",
     )  # fmt: skip
 
     def __init__(self, work: Work, clock: Clock, give_up: Callable[[Interruptible], None] | None = None) -> None:
@@ -40,7 +40,6 @@ class Interruptible:
         self.verdict: State | None = None  # TIMED_OUT or CANCELLED, once somebody decided so
         self.judged: State | None = None  # the verdict, if it fell before the function ended
         self.keyboard: KeyboardInterrupt | None = None  # to be raised to the person who waits, after the report
-        self.message = ""
         self._clock = clock
         self._give_up = give_up  # called `GRACE` after the verdict
         self._phase = _LOADING
@@ -65,7 +64,6 @@ class Interruptible:
         """End the function as soon as that is possible."""
         with self._lock:
             if self.verdict is None and self._phase != _ENDED:
-                self.message = _message(verdict, self.work)
                 self.verdict = verdict
                 if self.context is not None:
                     self.context.alive = False
@@ -103,8 +101,8 @@ class Interruptible:
 
     def error(self) -> TaskError:
         """The error that the verdict stands for."""
-        kind = StepTimeoutError if self.verdict is State.TIMED_OUT else TaskCancelledError
-        return kind(self.message)
+        assert self.verdict is not None  # asked of interrupted attempts only
+        return verdict_error(self.verdict, self.work)
 
     def _settle(self) -> None:
         # From the next line on nobody sends an exception. One that was sent before shows in `verdict`, which is set
@@ -117,10 +115,12 @@ class Interruptible:
                 _take_back(self._thread)
 
 
-def _message(verdict: State, work: Work) -> str:
+def verdict_error(verdict: State, work: Work) -> TaskError:
+    """The error that stands for a verdict on an attempt."""
+    name = work.spec.name
     if verdict is State.TIMED_OUT:
-        return f"step {work.spec.name!r} took longer than its timeout of {work.timeout:g} seconds ({work.key})."
-    return f"step {work.spec.name!r} was cancelled ({work.key})."
+        return StepTimeoutError(f"step {name!r} took longer than its timeout of {work.timeout:g} seconds ({work.key}).")
+    return TaskCancelledError(f"step {name!r} was cancelled ({work.key}).")
 
 
 def _raise_in(thread: int, attempt: Interruptible) -> None:

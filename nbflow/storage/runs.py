@@ -11,9 +11,17 @@ from nbflow.model.errors import RunActiveError, RunNotFoundError
 from nbflow.model.records import RunRecord, RunUpdate
 from nbflow.model.states import FINISHED, State
 from nbflow.storage.database import Database
-from nbflow.storage.schema import runs, tasks
+from nbflow.storage.schema import attempts, runs, tasks
 
 _UNFINISHED = tuple(state.value for state in State if state not in FINISHED)
+
+
+_LOST = {
+    "state": State.FAILED.value,
+    "exit": "lost",
+    "error_type": "nbflow.model.errors.WorkerLostError",
+    "error_message": "The process of the run ended while this attempt was running.",
+}
 
 
 def create(connection: Connection, record: RunRecord) -> None:
@@ -85,6 +93,9 @@ def claim(
             "error": None,
         }
         connection.execute(update(runs).where(runs.c.id == run).values(values))
+        connection.execute(
+            update(attempts).where(and_(attempts.c.run == run, attempts.c.state == State.RUNNING.value)).values(_LOST)
+        )
         return get(connection, run)
 
 

@@ -55,7 +55,9 @@ def load_key(home: Path) -> bytes:
     except FileNotFoundError:
         return _create(path)
     except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"the signing key in {path} cannot be read: {error}. Set {KEY_VARIABLE} instead.") from error
+        raise ConfigError(
+            f"the signing key in {path} cannot be read: {error}. Set NBFLOW_HOME to another folder, or {KEY_VARIABLE}."
+        ) from error
 
 
 def _create(path: Path) -> bytes:

@@ -10,31 +10,31 @@ import ast
 import functools
 import inspect
 import operator
+import weakref
 from types import CodeType
 from typing import Any, NamedTuple
-from weakref import WeakKeyDictionary
 
 _FUTURE_FLAGS = functools.reduce(
     operator.or_, [getattr(__future__, name).compiler_flag for name in __future__.all_feature_names]
 )
 _Function = ast.FunctionDef | ast.AsyncFunctionDef
 
-# Equal code objects have equal bytecode, constants and names, so that they may share an entry.
-_TEXTS: WeakKeyDictionary[CodeType, str] = WeakKeyDictionary()
-_NAMES: WeakKeyDictionary[CodeType, Names] = WeakKeyDictionary()
+# By id, because equal code objects may come from different sources (`1 + 1` and `2`); removed when the code dies.
+_TEXTS: dict[int, tuple[weakref.ref[CodeType], str]] = {}
+_NAMES: weakref.WeakKeyDictionary[CodeType, Names] = weakref.WeakKeyDictionary()
 
 
 def code_text(code: CodeType) -> str:
     """What a function says: its source normalised, or its bytecode where there is no source that fits."""
-    text = _TEXTS.get(code)
-    if text is None:
-        try:
-            text = _from_source(code)
-        except Exception:  # no source, or one that does not parse on its own
-            text = None
-        if text is None:
-            text = _from_bytecode(code)
-        _TEXTS[code] = text
+    identity = id(code)
+    known = _TEXTS.get(identity)
+    if known is not None and known[0]() is code:
+        return known[1]
+    try:
+        text = _from_source(code) or _from_bytecode(code)
+    except Exception:  # no source, or one that does not parse on its own
+        text = _from_bytecode(code)
+    _TEXTS[identity] = (weakref.ref(code, lambda _: _TEXTS.pop(identity, None)), text)
     return text
 
 
@@ -125,7 +125,7 @@ def _from_bytecode(code: CodeType) -> str:
         code.co_varnames,
         code.co_freevars,
         code.co_cellvars,
-        (code.co_argcount, code.co_posonlyargcount, code.co_kwonlyargcount, code.co_flags),
+        (code.co_argcount, code.co_posonlyargcount, code.co_kwonlyargcount, code.co_flags & ~inspect.CO_NESTED),
         code.co_exceptiontable.hex(),
     )
     return repr(parts)

@@ -68,7 +68,7 @@ class ValueStore:
         # Strings that are one object would make the stream differ: hence no equal elements.
         if kind in ATOMS or (kind is tuple and is_flat(value)):
             stream = _dumps(value, PROTOCOL)
-            if len(stream) < self.inline_limit:
+            if len(stream) < self.inline_limit and (self.max_size is None or len(stream) <= self.max_size):
                 return StoredValue(_digest(stream), len(stream) + 1, kind.__name__, frame.PLAIN + stream, None)
         return self.pack(value, what)
 

@@ -106,5 +106,11 @@ CASES = [
         "print(con.execute('select * from t').fetchall())", shown="[(3,)]\n",
     ),
     _case("41 lock", "import threading\nlock=threading.Lock()", "n=1\nwith lock: n+=1", "print(n, lock.locked())", shown="2 False\n"),
+    # Not of the specification: guesses of the plan that are wrong, and are caught when the steps run.
+    _case(
+        "a method that changes its object under a harmless name",
+        "class C:\n    n = 0\n    def count(self): self.n += 1", "c=C()", "c.count()", "print(c.n)", shown="1\n",
+    ),
+    _case("a default that is changed", "kept=[]", "def push(x, into=kept): into.append(x)", "push(1)", "print(kept)", shown="[1]\n"),
     _case("42 run once", "t=0", "t+=5", "print(t)", shown="5\n"),
 ]  # fmt: skip

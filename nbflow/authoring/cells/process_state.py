@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 import pickle
 import random
@@ -9,7 +10,7 @@ import sys
 import threading
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 # Cells see and change the whole process (`sys.stdout`, `__main__`, options): one step at a time in each.
@@ -35,7 +36,9 @@ def settings() -> dict[str, Any]:
         found["numpy_errors"] = numpy.geterr()
     matplotlib = sys.modules.get("matplotlib")
     if matplotlib is not None and hasattr(matplotlib, "rcParams"):
-        found["matplotlib"] = {key: value for key, value in dict.items(matplotlib.rcParams) if not key.startswith("backend")}
+        found["matplotlib"] = {
+            key: value for key, value in dict.items(matplotlib.rcParams) if not key.startswith("backend")
+        }
     return found
 
 
@@ -52,19 +55,19 @@ def apply_settings(wanted: dict[str, Any]) -> None:
         getattr(warnings, "_filters_mutated", lambda: None)()
     sys.setrecursionlimit(wanted["recursion"])
     if "pandas" in wanted:
-        import pandas as pd  # noqa: PLC0415 - the notebook uses it
+        import pandas as pd
 
         present = _pandas_options()
         for key, value in wanted["pandas"].items():
             if present.get(key) != value:
                 pd.set_option(key, value)
     if "numpy_print" in wanted:
-        import numpy as np  # noqa: PLC0415 - the notebook uses it
+        import numpy as np
 
         np.set_printoptions(**wanted["numpy_print"])
         np.seterr(**wanted["numpy_errors"])
     if "matplotlib" in wanted:
-        import matplotlib as mpl  # noqa: PLC0415 - the notebook uses it
+        import matplotlib as mpl
 
         dict.update(mpl.rcParams, wanted["matplotlib"])
 
@@ -80,10 +83,8 @@ def pack_settings(found: dict[str, Any]) -> bytes:
     """Settings as bytes; what cannot be pickled stays behind."""
     kept = {}
     for key, value in found.items():
-        try:
+        with suppress(Exception):
             kept[key] = pickle.loads(pickle.dumps(value))  # noqa: S301 - made a moment ago
-        except Exception:
-            continue
     return pickle.dumps(kept)
 
 
@@ -104,12 +105,12 @@ def apply_random_state(wanted: dict[str, Any]) -> None:
     """Set the global random number generators."""
     random.setstate(wanted["random"])
     if "numpy" in wanted:
-        import numpy as np  # noqa: PLC0415 - the notebook uses it
+        import numpy as np
 
         name, keys, *rest = wanted["numpy"]
         np.random.set_state((name, np.frombuffer(keys, np.uint32), *rest))
     if "torch" in wanted:
-        import torch  # noqa: PLC0415 - the notebook uses it
+        torch = importlib.import_module("torch")
 
         torch.set_rng_state(torch.frombuffer(bytearray(wanted["torch"]), dtype=torch.uint8))
 
@@ -128,7 +129,8 @@ def kept() -> Iterator[None]:
 
 
 def _pandas_options() -> dict[str, Any]:
-    from pandas._config import config  # noqa: PLC0415 - pandas is loaded; it has no public way to list its options
+    # pandas has no public way to list its options.
+    config: Any = importlib.import_module("pandas._config.config")
 
     return {key: config.get_option(key) for key in config._registered_options if key not in config._deprecated_options}
 

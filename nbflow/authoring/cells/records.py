@@ -35,8 +35,6 @@ class CellsWork:
 class Piece:
     """Values that travel together: names, and one pickle of all that they are bound to."""
 
-    __slots__ = ("buffers", "names", "stream")
-
     def __init__(self, names: tuple[str, ...], stream: bytes, buffers: list[Any]) -> None:
         self.names = names
         self.stream = stream

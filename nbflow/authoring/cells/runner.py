@@ -51,7 +51,7 @@ class _Execution:
 
     def run(self) -> CellValues:
         """Bring in, run, verify, take out."""
-        from nbflow.authoring.cells import shell  # noqa: PLC0415 - IPython is slow to import
+        from nbflow.authoring.cells import shell
 
         self._set_process()
         self._bring_in()
@@ -97,7 +97,7 @@ class _Execution:
         }
 
     def _run_cells(self, mine: Any) -> BaseException | None:
-        from nbflow.authoring.cells import shell  # noqa: PLC0415 - see above
+        from nbflow.authoring.cells import shell
 
         for cell in self.work.cells:
             started = time.time()
@@ -109,15 +109,23 @@ class _Execution:
         return None
 
     def _verify(self, before: dict[str, bytes | None], ids: dict[str, int], settings: Any, random: Any) -> Report:
-        from nbflow.authoring.cells.shell import INTERNAL  # noqa: PLC0415 - see above
+        from nbflow.authoring.cells.shell import INTERNAL
 
         present = self.namespace.globals
         changed = [
             name for name, digest in before.items()
             if name in present and id(present[name]) == ids[name] and travel.fingerprint(self.namespace, name) != digest
         ]  # fmt: skip
-        rebound = [name for name, old in ids.items() if name not in self.given and name not in INTERNAL and id(present.get(name)) != old]
-        new = [name for name in present if name not in ids and name not in self.given and name not in INTERNAL and not _numbered(name)]
+        rebound = [
+            name
+            for name, old in ids.items()
+            if name not in self.given and name not in INTERNAL and id(present.get(name)) != old
+        ]
+        new = [
+            name
+            for name in present
+            if name not in ids and name not in self.given and name not in INTERNAL and not _numbered(name)
+        ]
         effects = []
         if not self.work.gives_random and process_state.random_state() != random:
             effects += ["random"] if set(random) == set(process_state.random_state()) else []
@@ -127,7 +135,7 @@ class _Execution:
         return Report(changed=tuple(changed), defined=tuple(defined), effects=tuple(effects))
 
     def _take_out(self, report: Report) -> CellValues:
-        from nbflow.authoring.cells.shell import INTERNAL  # noqa: PLC0415 - see above
+        from nbflow.authoring.cells.shell import INTERNAL
 
         present = self.namespace.globals
         groups = list(self.work.gives)
@@ -155,7 +163,9 @@ class _Execution:
         except Exception as error:
             if len(names) == 1:
                 value = self.namespace.globals[names[0]]
-                stuck[names[0]] = f"{type(value).__module__}.{type(value).__qualname__}: {error}".removeprefix("builtins.")
+                stuck[names[0]] = f"{type(value).__module__}.{type(value).__qualname__}: {error}".removeprefix(
+                    "builtins."
+                )
                 return []
         good = []
         for name in names:

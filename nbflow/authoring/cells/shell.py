@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cache
-from typing import Any
+from typing import Any, cast
 
 from IPython.core.displayhook import DisplayHook
 from IPython.core.displaypub import DisplayPublisher
@@ -21,43 +21,47 @@ Emit = Callable[[str, str], None]
 INLINE = "module://matplotlib_inline.backend_inline"
 # What IPython itself puts into a namespace.
 INTERNAL = frozenset(
-    {"__name__", "__doc__", "__package__", "__loader__", "__spec__", "__builtin__", "__builtins__", "_ih", "_oh", "_dh", "In", "Out",
-     "get_ipython", "exit", "quit", "open", "_", "__", "___", "_i", "_ii", "_iii", "_exit_code", "__annotations__", "__warningregistry__"},
-)  # fmt: skip
+    "__name__ __doc__ __package__ __loader__ __spec__ __builtin__ __builtins__ __annotations__ __warningregistry__ "
+    "_ih _oh _dh In Out get_ipython exit quit open _ __ ___ _i _ii _iii _exit_code".split(),
+)
 
 
 class _Publisher(DisplayPublisher):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
+        super().__init__(*args, **kwargs)  # type: ignore[no-untyped-call]
         # On the instance, out of reach of the hooks that record what other steps display.
-        self.publish = self._publish
+        self.__dict__["publish"] = self._publish
 
-    def _publish(self, data: Any, metadata: Any = None, *, transient: Any = None, update: bool = False, **_: Any) -> None:
+    def _publish(
+        self, data: Any, metadata: Any = None, *, transient: Any = None, update: bool = False, **_: Any
+    ) -> None:
         message = {"data": _plain(data), "metadata": metadata or {}, "transient": transient or {}, "update": update}
         _flush()
-        self.shell.emit("display", json.dumps(message))
+        cast("Any", self.shell).emit("display", json.dumps(message))
 
     def clear_output(self, wait: bool = False) -> None:
         _flush()
-        self.shell.emit("clear", json.dumps({"wait": wait}))
+        cast("Any", self.shell).emit("clear", json.dumps({"wait": wait}))
 
 
 class _Hook(DisplayHook):
     def quiet(self) -> bool:
         """Whether the cell ends in a semicolon; IPython itself asks its history, and this shell keeps none."""
-        return self.semicolon_at_end_of_expression(self.shell.user_ns["In"][-1])
+        shell: Any = self.shell
+        return bool(self.semicolon_at_end_of_expression(shell.user_ns["In"][-1]))  # type: ignore[no-untyped-call]
 
     @property
     def prompt_count(self) -> int:
         """The number of the cell; IPython itself counts on only when it keeps a history."""
-        return int(self.shell.execution_count)
+        shell: Any = self.shell
+        return int(shell.execution_count)
 
     def write_output_prompt(self) -> None:
         """Notebooks show the number beside the output."""
 
     def write_format_data(self, format_dict: Any, md_dict: Any = None) -> None:
         _flush()
-        self.shell.emit("result", json.dumps({"data": _plain(format_dict), "metadata": md_dict or {}}))
+        cast("Any", self.shell).emit("result", json.dumps({"data": _plain(format_dict), "metadata": md_dict or {}}))
 
     def finish_displayhook(self) -> None:
         """Nothing was written to a terminal."""
@@ -67,6 +71,7 @@ class CellShell(InteractiveShell):
     """Runs cells; one for each process."""
 
     emit: Emit
+    figures_ready = False  # whether matplotlib knows this shell
 
     def init_sys_modules(self) -> None:
         """`__main__` is set for as long as cells run, and not here."""
@@ -89,11 +94,11 @@ def shell() -> CellShell:
     config = Config()
     config.HistoryManager.enabled = False
     config.HistoryManager.hist_file = ":memory:"
-    config.InteractiveShell.colors = "Linux"
+    config.InteractiveShell.colors = "linux"
     excepthook, displayhook = sys.excepthook, sys.displayhook
-    made = CellShell(config=config, display_pub_class=_Publisher, displayhook_class=_Hook)
+    made: Any = cast("Any", CellShell)(config=config, display_pub_class=_Publisher, displayhook_class=_Hook)
     sys.excepthook, sys.displayhook = excepthook, displayhook
-    return made
+    return cast("CellShell", made)
 
 
 @contextmanager
@@ -106,7 +111,7 @@ def running(namespace: Namespace, emit: Emit) -> Iterator[CellShell]:
     mine.user_ns_hidden = {}
     _fill(namespace.globals, mine)
     others = {kind: kind.__dict__.get("_instance") for kind in InteractiveShell._walk_mro()}
-    InteractiveShell._instance = mine
+    setattr(InteractiveShell, "_instance", mine)  # noqa: B010 - traitlets declares it as None
     sys.modules["__main__"] = namespace.module
     _prepare_figures(mine)
     try:
@@ -123,21 +128,21 @@ def run_cell(mine: CellShell, number: int, source: str) -> BaseException | None:
     mine.execution_count = number
     mine.user_ns["In"].extend([""] * (number + 1 - len(mine.user_ns["In"])))
     mine.user_ns["In"][number] = source
-    result = mine.run_cell(source, store_history=False, silent=False)
+    result = mine.run_cell(source, store_history=False)  # type: ignore[no-untyped-call]
     show_figures(mine)
     _flush()
-    return result.error_before_exec or result.error_in_exec
+    return cast("BaseException | None", result.error_before_exec or result.error_in_exec)
 
 
 def show_figures(mine: CellShell) -> None:
     """Show and close what pyplot has open, as a notebook does at the end of each cell."""
     if "matplotlib.pyplot" not in sys.modules:
         return
-    from matplotlib_inline import backend_inline  # noqa: PLC0415 - matplotlib is in use
+    from matplotlib_inline import backend_inline
 
     _prepare_figures(mine)
     try:
-        backend_inline.flush_figures()
+        backend_inline.flush_figures()  # type: ignore[no-untyped-call]
     except Exception:
         mine.showtraceback()
 
@@ -146,18 +151,18 @@ def _prepare_figures(mine: CellShell) -> None:
     os.environ.setdefault("MPLBACKEND", INLINE)
     if "matplotlib.pyplot" not in sys.modules:
         return
-    import matplotlib as mpl  # noqa: PLC0415 - the notebook uses it
-    from matplotlib_inline import backend_inline  # noqa: PLC0415
+    import matplotlib as mpl
+    from matplotlib_inline import backend_inline
 
     if mpl.get_backend().lower() not in {INLINE, "inline"}:
         sys.modules["matplotlib.pyplot"].switch_backend(INLINE)
-    if not getattr(mine, "_figures_ready", False):
-        backend_inline.configure_inline_support(mine, INLINE)
-        mine._figures_ready = True
+    if not mine.figures_ready:
+        backend_inline.configure_inline_support(mine, INLINE)  # type: ignore[no-untyped-call]
+        mine.figures_ready = True
 
 
 def _fill(names: dict[str, Any], mine: CellShell) -> None:
-    import builtins  # noqa: PLC0415 - its name would shadow nothing only here
+    import builtins
 
     names.update(__name__="__main__", __builtins__=builtins, get_ipython=mine.get_ipython)
     out = names.setdefault("Out", {})
@@ -171,7 +176,7 @@ def _fill(names: dict[str, Any], mine: CellShell) -> None:
 
 
 def _plain(data: Any) -> Any:
-    import base64  # noqa: PLC0415 - for binary forms only
+    import base64
 
     return {kind: base64.b64encode(part).decode() if isinstance(part, bytes) else part for kind, part in data.items()}
 

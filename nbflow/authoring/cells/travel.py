@@ -72,7 +72,7 @@ class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]
 
     def _function(self, found: types.FunctionType) -> Any:
         # Cells of a closure are filled afterwards, since a function may refer to itself.
-        closure = [cell for cell in found.__closure__ or ()]
+        closure = list(found.__closure__ or ())
         state = (
             found.__defaults__, found.__kwdefaults__, found.__dict__, found.__qualname__, found.__doc__,
             found.__annotations__, found.__module__, closure,
@@ -173,14 +173,19 @@ def _view_reduction(array: Any) -> Any:
     root = array
     while type(root.base) is type(array):
         root = root.base
-    if root is array or root.dtype != array.dtype or not (root.flags.c_contiguous or root.flags.f_contiguous) or root.dtype.hasobject:
+    if (
+        root is array
+        or root.dtype != array.dtype
+        or not (root.flags.c_contiguous or root.flags.f_contiguous)
+        or root.dtype.hasobject
+    ):
         return None
     offset = array.__array_interface__["data"][0] - root.__array_interface__["data"][0]
     return _view, (root, offset, array.shape, array.strides)
 
 
 def _view(root: Any, offset: int, shape: tuple[int, ...], strides: tuple[int, ...]) -> Any:
-    import numpy as np  # noqa: PLC0415 - only where an array arrives
+    import numpy as np
 
     memory = root.ravel(order="K").view(np.uint8)
     return np.ndarray(shape, root.dtype, buffer=memory, offset=offset, strides=strides)

@@ -1,0 +1,232 @@
+"""A child process: takes tasks from its parent and runs them, one at a time, in its main thread."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import sys
+import threading
+import time
+from collections import deque
+from contextlib import suppress
+from contextvars import Context
+from typing import Any
+
+from nbflow.executors import capture, wire
+from nbflow.executors.attempt import Site, perform
+from nbflow.executors.clock import SystemClock
+from nbflow.executors.context import AttemptContext
+from nbflow.executors.descriptors import Descriptors
+from nbflow.executors.functions import unpack
+from nbflow.executors.interrupt import Interruptible, in_main, signals
+from nbflow.model.ports import Output, Progress, Report, Work
+from nbflow.model.specs import StepSpec
+from nbflow.model.states import State
+from nbflow.values.store import ValueStore
+
+_FAREWELL = 2.0  # seconds that exit handlers may take
+
+
+def main(descriptor: int, parent: int) -> None:
+    """Serve the parent, process `parent`, at the other end of the socket `descriptor`."""
+    os.set_inheritable(descriptor, False)  # programs that a step starts must not keep the connection open
+    # Not SIG_IGN, which programs that a step starts would inherit. Ctrl-C is the parent's to decide on.
+    signal.signal(signal.SIGINT, lambda *_: None)
+    child = _Child(wire.BlockingWire(socket.socket(fileno=descriptor)), parent)
+    capture.install()
+    capture.attribute_rest_to(child.context)
+    with signals():
+        child.serve()
+
+
+class _Child:
+    """The state of this process."""
+
+    def __init__(self, connection: wire.BlockingWire, parent: int) -> None:
+        self._wire = connection
+        self._parent = parent
+        self._inbox: deque[Any] = deque()
+        self._changed = threading.Condition()
+        self._attempt: Interruptible | None = None  # the one that runs
+        self._unsent: list[Any] = []
+        self._specs: dict[int, wire.Spec | StepSpec] = {}
+        self._clock = SystemClock()
+        self._site: Site | None = None
+        self._leased_at = 0.0
+        self._known_modules = set(sys.modules)
+        self._descriptors = Descriptors(self.context)
+
+    def context(self) -> AttemptContext | None:
+        """The attempt that runs."""
+        return self._attempt.context if self._attempt is not None else None
+
+    def serve(self) -> None:
+        """Do what the parent says until it goes."""
+        threading.Thread(target=self._receive, name="nbflow-parent", daemon=True).start()
+        while True:
+            message = self._next()
+            if message is None:
+                return
+            if isinstance(message, wire.Task):
+                self._run(message)
+            elif isinstance(message, wire.Spec):
+                self._specs[message.number] = message
+            elif isinstance(message, wire.Lease):
+                self._lease(message)
+            else:
+                self._release()
+
+    # --- the thread that listens ---------------------------------------------------------------------------------
+
+    def _receive(self) -> None:
+        _die_with(self._parent)
+        while True:
+            try:
+                messages = self._wire.receive()
+            except OSError:
+                messages = None
+            if messages is None:
+                self._leave()
+                return
+            with self._changed:
+                for message in messages:
+                    if isinstance(message, wire.Cancel):
+                        self._cancel(message.ticket)
+                    elif isinstance(message, wire.GiveBack):
+                        self._give_back(message.most)
+                    else:
+                        self._inbox.append(message)
+                self._changed.notify()
+
+    def _cancel(self, ticket: int) -> None:
+        if self._attempt is not None and self._attempt.work.ticket == ticket:
+            self._attempt.interrupt(State.CANCELLED)
+        for message in self._inbox:
+            if isinstance(message, wire.Task) and message.ticket == ticket:
+                self._inbox.remove(message)
+                self._wire.send([wire.GivenBack([ticket])])
+                break
+
+    def _give_back(self, most: int) -> None:
+        tickets: list[int] = []
+        while len(tickets) < most and self._inbox and isinstance(self._inbox[-1], wire.Task):
+            tickets.append(self._inbox.pop().ticket)
+        self._wire.send([wire.GivenBack(tickets[::-1])])
+
+    def _leave(self) -> None:
+        """The parent closed the connection or is dead."""
+        with self._changed:
+            busy = self._attempt is not None
+            self._inbox.clear()
+            self._inbox.append(None)
+            self._changed.notify()
+        if not busy:
+            time.sleep(_FAREWELL)
+        os.killpg(os.getpid(), signal.SIGKILL)  # with everything that steps started
+
+    # --- the main thread -----------------------------------------------------------------------------------------
+
+    def _next(self) -> Any:
+        with self._changed:
+            if not self._inbox:
+                self._send()
+                while not self._inbox:
+                    self._changed.wait()
+            message = self._inbox.popleft()
+            if isinstance(message, wire.Task):
+                self._attempt = Interruptible(self._work(message), self._clock)
+            return message
+
+    def _work(self, task: wire.Task) -> Work:
+        spec = self._specs[task.spec]
+        if isinstance(spec, wire.Spec):
+            spec = StepSpec(spec.name, _Later(spec), is_async=spec.is_async)
+            self._specs[task.spec] = spec
+        return Work(task.ticket, spec, task.inputs, task.run, task.seq, task.key, task.attempt, task.timeout)
+
+    def _run(self, task: wire.Task) -> None:
+        attempt, site = self._attempt, self._site
+        assert attempt is not None
+        assert site is not None
+        with in_main(attempt):
+            finished = Context().run(perform, attempt, site)
+        with self._changed:
+            self._attempt = None
+        # The exception itself stays here: what the parent raises is made of its record.
+        self._unsent.append(finished._replace(exception=None))
+
+    def _report(self, report: Report) -> None:
+        """Send a report; that of a start with the end before it, so that a series of tasks costs one message each."""
+        if isinstance(report, Output | Progress):
+            self._wire.send([report])
+        else:
+            self._unsent.append(report)
+            self._send()
+
+    def _send(self) -> None:
+        if self._unsent:
+            messages, self._unsent = self._unsent, []
+            with suppress(OSError):  # the parent is dead; the other thread knows what to do
+                self._wire.send(messages)
+
+    def _lease(self, lease: wire.Lease) -> None:
+        sys.path[:] = lease.path
+        os.environ.clear()
+        os.environ.update(lease.environ)
+        time.tzset()
+        if lease.cwd is not None:
+            with suppress(OSError):  # a folder that is gone; the parent may sit in such a one as well
+                os.chdir(lease.cwd)
+        self._leased_at = time.time()
+        self._site = Site(
+            ValueStore.from_config(lease.values),
+            self._report,
+            self._clock,
+            f"process-{os.getpid()}",
+            cpu_clock=time.process_time,
+            drain=self._descriptors.drain,
+        )
+
+    def _release(self) -> None:
+        self._specs.clear()
+        self._site = None
+        files: dict[str, tuple[int, int]] = {}
+        for name in sys.modules.keys() - self._known_modules:
+            path = getattr(sys.modules[name], "__file__", None)
+            if path is not None and not _installed(path):
+                with suppress(OSError):
+                    status = os.stat(path)
+                    files[path] = status.st_mtime_ns, status.st_size
+        current = all(changed < self._leased_at * 1e9 for changed, _ in files.values())
+        self._unsent.append(wire.Released(files, current))
+
+
+class _Later:
+    """A step's function, made at its first call: importing its module may fail, which is then the step's failure."""
+
+    def __init__(self, spec: wire.Spec) -> None:
+        self._packed = spec.function
+        self._function: Any = None
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        if self._function is None:
+            self._function = unpack(self._packed)
+        return self._function(*args, **kwargs)
+
+
+def _installed(path: str) -> bool:
+    """Whether a file belongs to Python or to an installed package, which nobody edits between two runs."""
+    return path.startswith((sys.prefix, sys.base_prefix)) or f"{os.sep}site-packages{os.sep}" in path
+
+
+def _die_with(parent: int) -> None:
+    """Have the system kill this process when its parent dies, even while C code keeps Python from noticing."""
+    if sys.platform != "linux":
+        return
+    import ctypes
+
+    set_parent_death_signal = 1  # PR_SET_PDEATHSIG of <sys/prctl.h>
+    ctypes.CDLL(None).prctl(set_parent_death_signal, signal.SIGKILL)
+    if os.getppid() != parent:  # it died before
+        os.killpg(os.getpid(), signal.SIGKILL)

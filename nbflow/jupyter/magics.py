@@ -1,0 +1,83 @@
+"""`%%step` in a live kernel, and the line magic `%flow`."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import time
+from pathlib import Path
+from typing import Any
+
+from nbflow.analysis.options import parse_step_line
+from nbflow.jupyter.recorder import Recorder
+from nbflow.model.errors import DefinitionError, NbflowError
+
+_STEP = re.compile(r"\A\s*%%step\b[ \t]*([^\n]*)\n?")
+_FLOW_HELP = (
+    "%flow run NOTEBOOK [NAME=VALUE ...] runs a notebook as a flow; %flow plan NOTEBOOK shows what it would do."
+)
+
+
+class Magics:
+    """The magics of one kernel."""
+
+    def __init__(self, ipython: Any, recorder: Recorder | None = None) -> None:
+        self._ipython = ipython
+        self.recorder = recorder or Recorder()
+        self._step: tuple[str, str, float] | None = None  # name, source and start of the cell that runs
+
+    def strip(self, lines: list[str]) -> list[str]:
+        """Take the %%step line off a cell, which then runs as any other does."""
+        match = _STEP.match("".join(lines))
+        if match is None:
+            return lines
+        try:
+            parse_step_line(match[1], "this cell")
+        except DefinitionError as error:
+            raise SyntaxError(str(error)) from error
+        return "".join(lines)[match.end() :].splitlines(keepends=True)
+
+    def before(self, info: Any) -> None:
+        """Note that a step's cell begins."""
+        match = _STEP.match(info.raw_cell or "")
+        self._step = None
+        if match is not None:
+            try:
+                name = parse_step_line(match[1], "this cell").name or "step"
+            except DefinitionError:
+                return
+            self._step = (name, info.raw_cell[match.end() :], time.time())
+
+    def after(self, result: Any) -> None:
+        """Put a step's cell on record."""
+        if self._step is not None:
+            name, source, started = self._step
+            self._step = None
+            self.recorder.record(name, source, started, result.error_before_exec or result.error_in_exec)
+
+    def flow(self, line: str) -> Any:
+        """Run or plan a notebook: `%flow run NOTEBOOK [NAME=VALUE ...]`, `%flow plan NOTEBOOK`."""
+        from nbflow.authoring.notebook import from_notebook
+
+        words = shlex.split(line)
+        if len(words) < 2 or words[0] not in {"run", "plan"}:
+            raise NbflowError(_FLOW_HELP)
+        book = from_notebook(Path(words[1]))
+        if words[0] == "plan":
+            return book.plan()
+        texts = dict(word.split("=", 1) for word in words[2:] if "=" in word)
+        return book.run(**book.parameters_from_texts(texts))
+
+
+def register(ipython: Any) -> Magics:
+    """Make the magics known to a kernel; a second time changes nothing."""
+    found = getattr(ipython, "_nbflow_magics", None)
+    if found is not None:
+        return found  # type: ignore[no-any-return]
+    magics = Magics(ipython)
+    ipython._nbflow_magics = magics
+    ipython.input_transformers_cleanup.append(magics.strip)
+    ipython.events.register("pre_run_cell", magics.before)
+    ipython.events.register("post_run_cell", magics.after)
+    ipython.register_magic_function(magics.flow, "line", "flow")
+    return magics

@@ -1,0 +1,1 @@
+"""Records as pictures: graphs, progress, colours. Pure: no database, no engine."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
@@ -18,10 +17,10 @@ from nbflow.analysis.statements import analyse
 from nbflow.analysis.steps import StepCells
 from nbflow.authoring.cells.records import CellSource, CellsWork, CellValues, Report
 from nbflow.authoring.cells.runner import run_cells
-from nbflow.authoring.executed import executed_notebook, write_notebook
 from nbflow.authoring.flow import RUN_OPTIONS, Flow
 from nbflow.authoring.patterns import wait
 from nbflow.authoring.step import Step
+from nbflow.client.executed import executed_notebook, write_notebook
 from nbflow.client.run import Run
 from nbflow.engine.placeholders import Placeholder, is_placeholder, task_of
 from nbflow.model.errors import NotebookError
@@ -41,7 +40,7 @@ class NotebookFlow(Flow[..., Any]):
         super().__init__(
             FlowSpec(
                 name=path.stem.replace(":", "-") if path.stem[:1].isalpha() else f"notebook-{path.stem}",
-                function=functools.partial(run_notebook, json.dumps(notebook.content), notebook.path),
+                function=NotebookFunction(json.dumps(notebook.content), notebook.path),
                 parameters=parameters_of(notebook.cells),
                 executor="processes",
                 doc=f"The notebook {path.name}.",
@@ -94,6 +93,22 @@ def from_notebook(path: str | Path) -> NotebookFlow:
     DefinitionError for a %%step line that cannot be read.
     """
     return NotebookFlow(read_notebook(path))
+
+
+class NotebookFunction:
+    """The flow function of one notebook, with the notebook as it was."""
+
+    def __init__(self, text: str, path: str) -> None:
+        self.text = text  # JSON
+        self.path = path
+
+    def __call__(self, **parameters: Any) -> FinalValues:
+        """Run the notebook."""
+        return run_notebook(self.text, self.path, **parameters)
+
+    def content(self, parameters: Mapping[str, Any]) -> dict[str, Any]:
+        """The notebook's content, with a cell that sets `parameters` if there are any."""
+        return injected(from_content(json.loads(self.text), self.path), parameters).content
 
 
 class FinalValues:

@@ -125,7 +125,8 @@ def _version(module: str) -> str:
 
 def gc(
     older_than: Annotated[
-        str | None, typer.Option("--older-than", metavar="AGE", help="Also remove finished runs older than this: 30d, 12h.")
+        str | None,
+        typer.Option("--older-than", metavar="AGE", help="Also remove finished runs older than this: 30d, 12h."),
     ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only tell what would be removed.")] = False,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,

@@ -105,7 +105,9 @@ def _conclude(finished: Any, notebook: Path | None, *, as_json: bool) -> None:
         )
     else:
         screen = console()
-        screen.print(state_text(str(finished.state)), f"run {finished.id} of {plain(record.flow)}, {seconds_text(seconds)}")
+        screen.print(
+            state_text(str(finished.state)), f"run {finished.id} of {plain(record.flow)}, {seconds_text(seconds)}"
+        )
         if written:
             screen.print(f"  notebook: {written}")
         if error is not None:

@@ -4,16 +4,34 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nbflow import settings as settings_module
+from nbflow.client.executed import executed_notebook, write_notebook
+from nbflow.client.pictures import run_picture
 from nbflow.engine import session as session_module
 from nbflow.engine import stores
 from nbflow.executors.attempt import restore_error
-from nbflow.model.errors import NbflowError, RunFailedError, RunNotFoundError, TaskError, UnknownStepError
-from nbflow.model.records import AttemptRecord, ErrorRecord, LogRecord, RunRecord, StoredValue, TaskRecord
+from nbflow.model.errors import (
+    NbflowError,
+    NotebookError,
+    RunFailedError,
+    RunNotFoundError,
+    TaskError,
+    UnknownStepError,
+)
+from nbflow.model.records import (
+    AttemptRecord,
+    ErrorRecord,
+    FlowVersionRecord,
+    LogRecord,
+    RunRecord,
+    StoredValue,
+    TaskRecord,
+)
 from nbflow.model.states import State
 
 if TYPE_CHECKING:
@@ -21,6 +39,7 @@ if TYPE_CHECKING:
     from nbflow.model.specs import FlowSpec
     from nbflow.storage.database import Database
     from nbflow.values.store import ValueStore
+    from nbflow.views.graph import Picture
 
 _POLL = 0.05  # seconds between looks at a run of another process
 
@@ -90,6 +109,16 @@ class Run:
         return _error(self._values, record.error, record.error_message)
 
     # --- acting --------------------------------------------------------------------------------------------------
+
+    def explanation(self) -> str:
+        """What went wrong, with the traceback in the user's code; "" if nothing did."""
+        record = self.record
+        if record.error_type is None:
+            return ""
+        trace = ""
+        if record.error is not None:
+            trace = ErrorRecord(*self._values.get(self._values.unseal_stored(record.error))).traceback
+        return trace.rstrip() or f"{record.error_type}: {record.error_message}"
 
     def wait(self, timeout: float | None = None) -> Run:
         """Return when the run is finished. Raises TimeoutError after `timeout` seconds."""
@@ -184,12 +213,83 @@ class Run:
         known = ", ".join(sorted({task.name for task in every})) or "none"
         raise UnknownStepError(f"Run {self.id} has no step {name!r}. Its steps: {known}.")
 
+    def attempts(self) -> list[AttemptRecord]:
+        """The tries of all of its tasks."""
+        from nbflow.storage import attempts
+
+        with self._db.read() as connection:
+            return attempts.of_run(connection, self.id)
+
+    def events(self) -> list[dict[str, Any]]:
+        """What else is worth knowing: errors that nobody looked at, warnings; each with kind, time, task and data."""
+        from nbflow.storage import events
+
+        with self._db.read() as connection:
+            records = events.of_run(connection, self.id)
+        return [
+            {"kind": record.kind, "time": record.time, "seq": record.seq, "data": json.loads(record.data)}
+            for record in records
+        ]
+
     def logs(self) -> list[LogRecord]:
         """Everything its tasks wrote, in order of time."""
         from nbflow.storage import logs
 
         with self._db.read() as connection:
             return logs.read(connection, self.id)
+
+    def graph(self) -> Picture:
+        """Its tasks as a picture: sub-flows as boxes, many equal tasks as one node; shows itself in notebooks."""
+        return run_picture(self.flow, [task.record for task in self.tasks()])
+
+    # --- notebooks -----------------------------------------------------------------------------------------------
+
+    @property
+    def notebook(self) -> str | None:
+        """Path of the notebook that it ran; None for a flow of functions."""
+        version = self._version()
+        if version is None or version.kind != "notebook" or version.reference is None:
+            return None
+        return version.reference.partition("@")[2]
+
+    @property
+    def values(self) -> Mapping[str, Any]:
+        """The final values of a notebook run by name, each loaded when it is looked at.
+
+        Raises NotebookError if this is no run of a notebook, and the run's error if it failed.
+        """
+        found = self.result()
+        if not hasattr(found, "bind"):
+            raise NotebookError(f"Run {self.id} is no run of a notebook; its value is run.result().")
+        values: Mapping[str, Any] = found.bind(lambda key: self[key].result())
+        return values
+
+    def save_notebook(self, path: str | Path) -> Path:
+        """Write the executed notebook: every output that was recorded in its place, errors included.
+
+        Raises NotebookError if this is no run of a notebook.
+        """
+        version = self._version()
+        if version is None or version.kind != "notebook" or version.code is None:
+            raise NotebookError(f"Run {self.id} is a run of flow {self.flow!r}, which is no notebook.")
+        function = self._values.get(self._values.unseal_stored(version.code)).function
+        record = self.record
+        parameters = self._values.get(self._values.unseal_stored(record.inputs))[1] if record.inputs is not None else {}
+        logs: dict[str, list[LogRecord]] = {}
+        for task in self.tasks():
+            if task.record.kind == "cells":
+                logs[task.key] = task.logs()
+        write_notebook(executed_notebook(function.content(parameters), logs), path)
+        return Path(path)
+
+    def _version(self) -> FlowVersionRecord | None:
+        from nbflow.storage import versions
+
+        record = self.record
+        if record.version is None:
+            return None
+        with self._db.read() as connection:
+            return versions.get(connection, record.version)
 
     def __repr__(self) -> str:
         try:
@@ -292,8 +392,12 @@ class Task:
         """What it wrote, in order."""
         from nbflow.storage import logs
 
+        run, seq = self.run.id, self.record.seq
+        if self.record.cached_from is not None:  # it wrote when it really ran
+            run, _, number = self.record.cached_from.partition("/")
+            seq = int(number)
         with self.run._db.read() as connection:
-            return logs.read(connection, self.run.id, seq=self.record.seq)
+            return logs.read(connection, run, seq=seq)
 
     def __repr__(self) -> str:
         return f"<task {self.key} of run {self.run.id}: {self.state}>"
@@ -314,12 +418,23 @@ class Task:
                            record.result_uri)  # fmt: skip
 
 
-def runs(*, limit: int | None = 20, flow: str | None = None, db: str | None = None) -> list[Run]:
-    """The latest runs, newest first."""
+def runs(
+    *, limit: int | None = 20, flow: str | None = None, state: str | None = None, db: str | None = None
+) -> list[Run]:
+    """The latest runs, newest first; only those of a flow or in a state, if given."""
     from nbflow.storage import runs as stored_runs
 
     with stores.database(db, create=False).read() as connection:
-        return [Run(record.id, db=db) for record in stored_runs.latest(connection, limit=limit, flow=flow)]
+        found = stored_runs.latest(connection, limit=limit, flow=flow, state=state)
+    return [Run(record.id, db=db) for record in found]
+
+
+def find(text: str, *, db: str | None = None) -> Run:
+    """The run of this id, of a unique beginning of one, or "last". Raises RunNotFoundError."""
+    from nbflow.storage import runs as stored_runs
+
+    with stores.database(db, create=False).read() as connection:
+        return Run(stored_runs.find(connection, text).id, db=db)
 
 
 def _error(values: ValueStore, blob: bytes | None, message: str | None) -> BaseException | None:

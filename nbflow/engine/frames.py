@@ -64,7 +64,7 @@ class Frame:
     def call(self, spec: StepSpec, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Placeholder:
         """Call a step or a sub-flow: returns at once with a placeholder."""
         engine = self.engine
-        packed = pack(args, kwargs, engine.values, spec.name)
+        packed = pack(args, kwargs, engine.values, f"step {spec.name!r}")
         task = engine.admit(self, spec, packed)
         return Placeholder(task, self.value)
 

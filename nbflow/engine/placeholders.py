@@ -169,7 +169,7 @@ def _pack_deep(args: tuple[Any, ...], kwargs: dict[str, Any], values: ValueStore
             f"an argument of {what} contains itself ({cycle}); nbflow cannot search it for results of other steps. "
             "Pass the parts separately.",
         )
-    packed = values.pack((args, kwargs), f"an argument of {what}", substitute)
+    packed = values.pack_inputs(args, kwargs, what, substitute)
     encoding = b"packed" + packed.digest.encode()
     return Packed(Inputs(packed=packed), tuple(upstream), encoding)
 

@@ -49,6 +49,7 @@ def value_store(settings: Settings) -> ValueStore:
         Signer(load_key(settings.home)),
         inline_limit=settings.inline_limit,
         max_size=settings.max_value_size,
+        max_inputs_size=settings.max_inputs_size,
     )
 
 

@@ -7,6 +7,7 @@ they are started with `contextvars.copy_context().run`. The same holds for `sys.
 
 from __future__ import annotations
 
+import logging
 import sys
 import threading
 from collections.abc import Callable
@@ -75,6 +76,7 @@ def install() -> None:
                 router = _Router(name, stream)
                 _INSTALLED.append(router)
                 setattr(sys, name, cast("TextIO", router))
+                _redirect_logging(stream, router)
         display.install()
 
 
@@ -88,8 +90,18 @@ def remove() -> None:
         for router in reversed(_INSTALLED):
             if getattr(sys, router._name) is router:
                 setattr(sys, router._name, router._original)
+            _redirect_logging(router, router._original)
         _INSTALLED.clear()
         display.remove()
+
+
+def _redirect_logging(old: Any, new: Any) -> None:
+    """Have the log handlers that write to one stream write to another: they keep the one they were made with."""
+    loggers = [logging.root, *logging.root.manager.loggerDict.values()]
+    for logger in loggers:
+        for handler in getattr(logger, "handlers", ()):
+            if isinstance(handler, logging.StreamHandler) and handler.stream is old:
+                handler.setStream(new)
 
 
 def attribute_rest_to(attempt: Callable[[], AttemptContext | None]) -> None:

@@ -12,17 +12,23 @@ from collections.abc import Callable
 _log = logging.getLogger("nbflow")
 
 
+_FEW = 1000  # cancelled timers that are not worth tidying up
+
+
 class _Timer:
     """One action that is due at a time."""
 
-    __slots__ = ("action",)
+    __slots__ = ("_owner", "action")
 
-    def __init__(self, action: Callable[[], None]) -> None:
+    def __init__(self, owner: _Timers, action: Callable[[], None]) -> None:
+        self._owner = owner
         self.action: Callable[[], None] | None = action
 
     def cancel(self) -> None:
-        # The heap keeps the empty entry until it is due: removing it would cost more than it takes up.
-        self.action = None
+        """Forget the action; the heap keeps the empty entry until it is due or there are too many."""
+        if self.action is not None:
+            self.action = None
+            self._owner.cancelled += 1
 
 
 class _Timers:
@@ -33,11 +39,16 @@ class _Timers:
         self._numbers = itertools.count()
         self._changed = threading.Condition()
         self._thread: threading.Thread | None = None
+        self.cancelled = 0  # roughly how many entries of the heap are empty
 
     def add(self, due: float, action: Callable[[], None]) -> _Timer:
         """Have `action` run when `time.monotonic()` reaches `due`."""
-        timer = _Timer(action)
+        timer = _Timer(self, action)
         with self._changed:
+            if self.cancelled > _FEW and self.cancelled * 2 > len(self._heap):
+                self._heap = [entry for entry in self._heap if entry[2].action is not None]
+                heapq.heapify(self._heap)
+                self.cancelled = 0
             heapq.heappush(self._heap, (due, next(self._numbers), timer))
             if self._thread is None or not self._thread.is_alive():  # not alive: in a forked process
                 self._thread = threading.Thread(target=self._work, name="nbflow-timers", daemon=True)

@@ -87,7 +87,7 @@ class AttemptContext:
     def close(self) -> None:
         """Send the rest; what comes later, from threads that the step left behind, is not part of the attempt."""
         self.alive = False
-        if self._parts or self._due:
+        if self._stream:  # it wrote something, which the timer may be sending right now
             self.flush()
         self._closed = True
 

@@ -37,6 +37,7 @@ class _Leased:
         self.tasks: dict[int, Work] = {}  # by ticket, in the order that they will run in
         self.running: Started | None = None
         self.specs: set[int] = set()  # numbers of the specs that it knows
+        self.unset: Callable[[], None] | None = None  # takes back the order to kill it when time is up
         self.asked_back = False  # whether it was asked to give tasks back and has not answered
 
 
@@ -70,16 +71,18 @@ class ProcessesExecutor:
 
     def submit(self, work: Work) -> None:
         """Queue `work`, and hand it to a child if one is free."""
-        try:
-            with self._lock:
+        with self._lock:
+            self._open.add(work.ticket)
+            try:
                 self._pack(work.spec)
-                self._open.add(work.ticket)
+            except Exception as error:  # the function cannot go to another process
+                refused = self._failure(work, error)
+            else:
                 self._queue.append(work)
                 if not getattr(self._delivering, "now", False):
                     self._feed()
-        except Exception as error:  # the function cannot go to another process
-            self._open.add(work.ticket)
-            self._finish(self._failure(work, error))
+                return
+        self._finish(refused)
 
     def cancel(self, ticket: int) -> None:
         """End an attempt: at once if it has not begun, else softly, and after `GRACE` by killing its process."""
@@ -229,6 +232,9 @@ class ProcessesExecutor:
         elif type(report) is Finished:
             leased.running = None
             leased.tasks.pop(report.ticket, None)
+            if leased.unset is not None:
+                leased.unset()
+                leased.unset = None
             seconds = report.finished_at - report.started_at
             if seconds < _SHORT:
                 self._ahead = min(_MOST_AHEAD, self._ahead * 2 + 1)
@@ -279,7 +285,9 @@ class ProcessesExecutor:
             error = verdict_error(verdict, work)
             self._finish(self._end(work, verdict, error, started, "signal 9"))
 
-        self._timers.call_at(self._timers.time() + seconds, kill)
+        if leased.unset is not None:
+            leased.unset()
+        leased.unset = self._timers.call_at(self._timers.time() + seconds, kill)
 
     def _lost(self, work: Work, started: Started, exit: str) -> Finished:
         error = WorkerLostError(

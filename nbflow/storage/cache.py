@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sqlalchemy import Connection, and_, delete, or_, select
+from sqlalchemy import Connection, and_, delete, func, or_, select
 
 from nbflow.model.records import CacheRecord
 from nbflow.storage.schema import cache
@@ -13,6 +13,11 @@ def lookup(connection: Connection, key: str, now: float) -> CacheRecord | None:
     fresh = or_(cache.c.expires_at.is_(None), cache.c.expires_at > now)
     row = connection.execute(select(cache).where(and_(cache.c.key == key, fresh))).first()
     return CacheRecord(*row) if row is not None else None
+
+
+def count_expired(connection: Connection, now: float) -> int:
+    """How many entries have expired."""
+    return connection.execute(select(func.count()).where(cache.c.expires_at <= now)).scalar_one()
 
 
 def expire(connection: Connection, now: float) -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import socket
 from typing import Any
 
-from sqlalchemy import Connection, Select, and_, insert, select, update
+from sqlalchemy import Connection, Select, and_, func, insert, select, update
 
 from nbflow.model.errors import RunActiveError, RunNotFoundError
 from nbflow.model.records import RunRecord, RunUpdate
@@ -64,6 +64,11 @@ def latest(
     if state is not None:
         statement = statement.where(runs.c.state == state)
     return [RunRecord(*row) for row in connection.execute(statement.limit(limit))]
+
+
+def count(connection: Connection) -> int:
+    """How many runs there are."""
+    return connection.execute(select(func.count()).select_from(runs)).scalar_one()
 
 
 def claim(

@@ -28,21 +28,25 @@ def older_than(connection: Connection, time: float) -> list[str]:
     return list(connection.execute(statement).scalars())
 
 
-def referenced(connection: Connection) -> set[str]:
-    """Names of the artifacts that hold results of tasks, runs or cache entries, or arguments of tasks."""
+def referenced(connection: Connection, *, without_runs: Sequence[str] = ()) -> set[str]:
+    """Names of the artifacts that hold results of tasks, runs or cache entries, not counting some runs."""
     found: set[str] = set()
-    for table in (schema.tasks, schema.runs, schema.cache):
+    for table, run in ((schema.tasks, schema.tasks.c.run), (schema.runs, schema.runs.c.id), (schema.cache, None)):
         column = table.c.result_uri
-        found.update(connection.execute(select(column).where(column.is_not(None)).distinct()).scalars())
+        statement = select(column).where(column.is_not(None)).distinct()
+        if run is not None:
+            statement = statement.where(run.not_in(without_runs))
+        found.update(connection.execute(statement).scalars())
     return found
 
 
-def packed(connection: Connection) -> Iterable[bytes]:
-    """Signed payloads whose stored values may name further artifacts: arguments and errors of tasks and runs."""
-    for table, names in ((schema.payloads, ("inputs", "error")), (schema.runs, ("inputs", "error"))):
-        for name in names:
+def packed(connection: Connection, *, without_runs: Sequence[str] = ()) -> Iterable[bytes]:
+    """Signed stored values that may name further artifacts: arguments, errors and code, not counting some runs."""
+    for table, run in ((schema.payloads, schema.payloads.c.run), (schema.runs, schema.runs.c.id)):
+        for name in ("inputs", "error"):
             column = table.c[name]
-            yield from connection.execute(select(column).where(column.is_not(None))).scalars()
+            statement = select(column).where(column.is_not(None)).where(run.not_in(without_runs))
+            yield from connection.execute(statement).scalars()
     code = schema.flow_versions.c.code
     yield from connection.execute(select(code).where(code.is_not(None))).scalars()
 

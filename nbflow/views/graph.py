@@ -111,6 +111,8 @@ def _lay_out(nodes: Sequence[Node]) -> _Level:
     for layer in layers:
         tallest = max((placed.height for placed in layer), default=0.0)
         for placed in layer:
+            if placed.node is None:
+                placed.height = tallest  # an edge goes straight through, past the tallest node
             placed.y = y + (tallest - placed.height) / 2
         y += tallest + _GAP_Y
     level.height = max(0.0, y - _GAP_Y)
@@ -174,7 +176,7 @@ def _reduce_crossings(layers: list[list[_Placed]], edges: list[list[_Placed]]) -
                 else place[id(placed)]
                 for placed in layer
             }
-            layer.sort(key=lambda placed: middle[id(placed)])  # noqa: B023 - used at once
+            layer.sort(key=lambda placed: middle[id(placed)])
             place.update({id(placed): float(n) for n, placed in enumerate(layer)})
 
 
@@ -187,7 +189,9 @@ def _set_columns(layers: list[list[_Placed]], edges: list[list[_Placed]]) -> Non
         around, order = (above, layers) if sweep % 2 == 0 else (below, layers[::-1])
         for layer in order:
             wanted = [
-                sum(other.x for other in around[id(placed)]) / len(around[id(placed)]) if id(placed) in around else placed.x
+                sum(other.x for other in around[id(placed)]) / len(around[id(placed)])
+                if id(placed) in around
+                else placed.x
                 for placed in layer
             ]
             _spread(layer, wanted)
@@ -225,13 +229,16 @@ def _draw(level: _Level, x: float, y: float, out: list[str]) -> None:
 
 
 def _edge(edge: list[_Placed], x: float, y: float) -> str:
-    points = [(edge[0].x + x, edge[0].y + edge[0].height + y)]
-    points += [(bend.x + x, bend.y + y) for bend in edge[1:-1]]
-    points.append((edge[-1].x + x, edge[-1].y + y - 1))
-    path = f"M{points[0][0]:.1f} {points[0][1]:.1f}"
-    for (x0, y0), (x1, y1) in zip(points, points[1:], strict=False):
+    x0, y0 = edge[0].x + x, edge[0].y + edge[0].height + y
+    path = f"M{x0:.1f} {y0:.1f}"
+    for placed in edge[1:]:
+        x1, y1 = placed.x + x, placed.y + y - (placed.node is not None)
         middle = (y0 + y1) / 2
         path += f"C{x0:.1f} {middle:.1f} {x1:.1f} {middle:.1f} {x1:.1f} {y1:.1f}"
+        x0, y0 = x1, y1
+        if placed.node is None:
+            y0 += placed.height
+            path += f"V{y0:.1f}"
     return f'<path class="nb-e" d="{path}" marker-end="url(#nb-arrow)"/>'
 
 

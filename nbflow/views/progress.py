@@ -95,7 +95,9 @@ class RunProgress:
             self._live.start()
         return (self.listen,)
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         if self._live is not None:
             self._live.refresh()
             self._live.stop()
@@ -135,10 +137,16 @@ class RunProgress:
         table = Table(box=None, show_header=False, pad_edge=False, title=self._title or None, title_justify="left")
         for _ in range(4):
             table.add_column(no_wrap=True)
-        lines = sorted(self._lines.values(), key=lambda line: line.ended is not None) if self._crowded else self._lines.values()
+        lines = (
+            sorted(self._lines.values(), key=lambda line: line.ended is not None)
+            if self._crowded
+            else self._lines.values()
+        )
         for line in list(lines)[:_MOST_LINES]:
             total, state = len(line.states), line.state
-            share = line.progress if total == 1 and line.progress is not None and line.ended is None else line.done / total
+            share = (
+                line.progress if total == 1 and line.progress is not None and line.ended is None else line.done / total
+            )
             many = f"{line.done}/{total}" if total > 1 else ""
             cached = f" ({line.cached} kept)" if line.cached else ""
             table.add_row(

@@ -159,6 +159,7 @@ def _prepare_figures(mine: CellShell) -> None:
     if not mine.figures_ready:
         backend_inline.configure_inline_support(mine, INLINE)  # type: ignore[no-untyped-call]
         mine.figures_ready = True
+        mpl.interactive(True)  # as a kernel does; pyplot may have arrived here before this shell was there
 
 
 def _fill(names: dict[str, Any], mine: CellShell) -> None:

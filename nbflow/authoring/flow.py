@@ -8,8 +8,9 @@ import keyword
 import threading
 from collections.abc import Callable, Iterable
 from contextvars import ContextVar, copy_context
-from typing import Any, Generic, ParamSpec, TypeVar, cast, overload
+from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar, cast, overload
 
+from nbflow.authoring.conceptual import conceptual_picture
 from nbflow.authoring.step import Step, by_name
 from nbflow.client.run import Run
 from nbflow.engine import loader, session
@@ -17,6 +18,9 @@ from nbflow.engine.frames import FRAME
 from nbflow.model.errors import DefinitionError
 from nbflow.model.names import check_name
 from nbflow.model.specs import FlowSpec, Parameter, StepSpec
+
+if TYPE_CHECKING:
+    from nbflow.views.graph import Picture
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -89,6 +93,10 @@ class Flow(Generic[P, R]):
     def resume(self, run_id: str, **options: Any) -> Run:
         """Go on with a run of this flow where it stopped, with the code as it is now. Returns the finished `Run`."""
         return Run(run_id, db=options.get("db")).resume(spec=self.spec, **options)
+
+    def graph(self) -> Picture:
+        """The steps that the flow function's source calls, as a picture, before any run."""
+        return conceptual_picture(self.spec)
 
     def __get__(self, instance: Any, owner: type | None = None) -> Any:
         """Flows are functions, not methods: a flow function takes values, which a run can store."""

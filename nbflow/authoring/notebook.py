@@ -27,6 +27,7 @@ from nbflow.model.errors import NotebookError
 from nbflow.model.policies import NO_CACHE, NO_RETRY, Cache, Retry
 from nbflow.model.records import LogRecord
 from nbflow.model.specs import FlowSpec, StepSpec
+from nbflow.views.graph import Node, Picture
 
 _REFERENCE = "nbflow.authoring.notebook:from_notebook@"
 
@@ -52,6 +53,20 @@ class NotebookFlow(Flow[..., Any]):
     def plan(self) -> Plan:
         """The graph of steps, as far as it is known before the run."""
         return make_plan(self.notebook.cells, analyse(self.notebook.cells))
+
+    def graph(self) -> Picture:
+        """The plan as a picture; pointing at a step tells what it takes and why."""
+        plan = self.plan()
+        nodes = [
+            Node(
+                id=str(number),
+                label=planned.step.name,
+                hint="\n".join(edge.reason for edge in planned.takes),
+                upstream=tuple(map(str, planned.sources)),
+            )
+            for number, planned in enumerate(plan.steps)
+        ]
+        return Picture(nodes, self.spec.name)
 
     def save(self, logs: Iterable[LogRecord], path: str | Path, parameters: Mapping[str, Any] | None = None) -> None:
         """Write the executed notebook of a run: `logs` are the run's, `parameters` those that were set for it."""

@@ -16,10 +16,12 @@ from nbflow.views.palette import MARK, TERMINAL
 Db = Annotated[str | None, typer.Option("--db", metavar="URL", help="Database: a path or URL; default: the project's.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for scripts.")]
 
+_WIDE = 200  # characters of a line where no terminal says how many there are
+
 
 def console() -> Console:
     """Where people read."""
-    return Console(highlight=False, soft_wrap=not sys.stdout.isatty())
+    return Console(highlight=False, width=None if sys.stdout.isatty() else _WIDE)
 
 
 def print_json(value: Any) -> None:

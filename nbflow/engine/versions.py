@@ -66,6 +66,9 @@ def parameter_texts(spec: FlowSpec, args: tuple[Any, ...], kwargs: dict[str, Any
         bound = inspect.signature(spec.function).bind(*args, **kwargs)
         bound.apply_defaults()
         arguments: dict[str, Any] = dict(bound.arguments)
+        for parameter in bound.signature.parameters.values():
+            if parameter.kind is parameter.VAR_KEYWORD:
+                arguments.update(arguments.pop(parameter.name))
     except (TypeError, ValueError):
         arguments = {**{str(n): value for n, value in enumerate(args)}, **kwargs}
     return json.dumps({name: _text(value) for name, value in arguments.items()})

@@ -50,17 +50,17 @@ class _Finder(ast.NodeVisitor):
         self.visit(expression)
         return self._inner.pop()
 
-    def visit_Assign(self, node: ast.Assign) -> None:  # noqa: N802 - ast's name
+    def visit_Assign(self, node: ast.Assign) -> None:
         """A name gets what the right side comes from."""
         found = self.sources(node.value)
         for target in node.targets:
             self._bind(target, found)
 
-    def visit_AugAssign(self, node: ast.AugAssign) -> None:  # noqa: N802
+    def visit_AugAssign(self, node: ast.AugAssign) -> None:
         """A name keeps where it came from and gets more."""
         self._bind(node.target, self.sources(node.value) | self._known(node.target))
 
-    def visit_For(self, node: ast.For) -> None:  # noqa: N802
+    def visit_For(self, node: ast.For) -> None:
         """The loop's name comes from what is looped over."""
         self._bind(node.target, self.sources(node.iter))
         self.visit_all(node.body + node.orelse)
@@ -71,19 +71,19 @@ class _Finder(ast.NodeVisitor):
         self._bind(node.target, found)
         self._inner[-1] |= found
 
-    def visit_ListComp(self, node: ast.ListComp) -> None:  # noqa: N802
+    def visit_ListComp(self, node: ast.ListComp) -> None:
         """Sources before the element, which uses their names."""
         for generator in node.generators:
             self.visit(generator)
         self.visit(node.elt)
 
-    visit_GeneratorExp = visit_SetComp = visit_ListComp  # type: ignore[assignment]  # noqa: N815
+    visit_GeneratorExp = visit_SetComp = visit_ListComp  # type: ignore[assignment]
 
-    def visit_Name(self, node: ast.Name) -> None:  # noqa: N802
+    def visit_Name(self, node: ast.Name) -> None:
         """A local name brings its sources."""
         self._inner[-1] |= self._from.get(node.id, set())
 
-    def visit_Call(self, node: ast.Call) -> None:  # noqa: N802
+    def visit_Call(self, node: ast.Call) -> None:
         """A call of a step is a node; any other call passes its arguments' sources on."""
         inside: set[str] = set()
         for part in [*node.args, *(keyword.value for keyword in node.keywords)]:
@@ -108,7 +108,9 @@ class _Finder(ast.NodeVisitor):
     def _bind(self, target: ast.AST, found: set[str]) -> None:
         for part in ast.walk(target):
             if isinstance(part, ast.Name):
-                self._from[part.id] = self._from.get(part.id, set()) | found if isinstance(target, ast.Subscript) else found
+                self._from[part.id] = (
+                    self._from.get(part.id, set()) | found if isinstance(target, ast.Subscript) else found
+                )
 
     def _known(self, target: ast.AST) -> set[str]:
         return self._from.get(target.id, set()) if isinstance(target, ast.Name) else set()

@@ -20,7 +20,7 @@ app = typer.Typer(
     rich_markup_mode="rich",
     pretty_exceptions_enable=False,
     help="Run notebooks and functions as flows: side by side, recorded, and resumed where they stopped.",
-    epilog="Exit codes: 0 success, 1 the flow failed, 2 bad input, 3 no such run, 4 the database or disk, 130 interrupted.",
+    epilog="Exit codes: 0 success, 1 the flow failed, 2 bad input, 3 no such run, 4 database or disk, 130 interrupted.",
 )
 run.add_to(app)
 show.add_to(app)

@@ -138,7 +138,7 @@ def gc(
 
     before = time.time() - _age(older_than) if older_than else None
     plan = cleaning.plan(before, db=db)
-    told = f"{len(plan.runs)} runs, {plan.expired} expired cache entries, {len(plan.artifacts)} artifacts ({_size(plan.size)})"
+    told = f"{len(plan.runs)} runs, {plan.expired} cache entries, {len(plan.artifacts)} artifacts ({_size(plan.size)})"
     nothing = not (plan.runs or plan.expired or plan.artifacts)
     if not (dry_run or nothing or yes or as_json):
         typer.confirm(f"Remove {told}?", abort=True)

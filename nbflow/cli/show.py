@@ -66,8 +66,8 @@ def show(run_id: RunId, db: Db = None, as_json: Json = False) -> None:
     screen = console()
     record = run.record
     screen.print(_run_state(run), f"run {record.id} of {plain(record.flow)} on {record.executor}")
-    screen.print(f"  started {time_text(record.started_at)}   parameters: {plain(_short_parameters(record.parameters)) or 'none'}",
-                 markup=False)  # fmt: skip
+    given = plain(_short_parameters(record.parameters)) or "none"
+    screen.print(f"  started {time_text(record.started_at)}   parameters: {given}", markup=False)
     screen.print(_task_table(run, tasks))
     for task in tasks:
         trace = task.traceback
@@ -141,10 +141,9 @@ def _task_table(run: Any, tasks: list[Any]) -> Table:
         state = state_text(record.state)
         if record.cached_from:
             state.append(" (cached)")
-        table.add_row(
-            Text(indent + plain(record.key.rpartition("/")[2])), state, str(record.attempts), seconds_text(task.duration),
-            Text(plain(workers.get(record.seq, ""))), Text(plain(error)),
-        )  # fmt: skip
+        name = Text(indent + plain(record.key.rpartition("/")[2]))
+        worker = Text(plain(workers.get(record.seq, "")))
+        table.add_row(name, state, str(record.attempts), seconds_text(task.duration), worker, Text(plain(error)))
     return table
 
 

@@ -102,7 +102,8 @@ def _convert(name: str, text: str, hint: Any, default: Any) -> Any:
                 raise ValueError(f"not a {kind.__name__}")
             return kind(value)
     except ValueError as error:
-        raise ParameterError(f"parameter {name!r} is a {kind.__name__}, and {text!r} is not: {error}.") from error
+        wanted = getattr(kind, "__name__", "value")
+        raise ParameterError(f"parameter {name!r} takes a {wanted}, which {text!r} is not: {error}.") from error
     return _literal(text)
 
 

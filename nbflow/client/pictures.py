@@ -75,7 +75,7 @@ def _many(group: list[TaskRecord], belongs: dict[int, str]) -> Node:
     upstream = dict.fromkeys(belongs.get(seq, str(seq)) for record in group for seq in json.loads(record.upstream))
     return Node(
         id=str(group[0].seq),
-        label=f"{group[0].name} ×{len(group)}",
+        label=f"{group[0].name} x{len(group)}",
         state=worst,
         detail="  ".join(f"{count} {MARK[state]}" for state, count in sorted(states.items())),
         hint=f"{len(group)} tasks of step {group[0].name}",

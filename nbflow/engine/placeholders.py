@@ -64,6 +64,7 @@ class Placeholder(wrapt.BaseObjectProxy[Any]):
         return repr(self.__wrapped__)
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """Call the value."""
         return self.__wrapped__(*args, **kwargs)
 
     def __iter__(self) -> Iterator[Any]:

@@ -23,7 +23,8 @@ class AttemptContext:
     """The running attempt: who it is, and where its output goes."""
 
     __slots__ = (
-        "_clock", "_closed", "_due", "_flushed_at", "_lock", "_parts", "_report", "_size", "_stream", "alive",
+        "_clock", "_closed", "_due", "_flushed_at", "_lock", "_parts", "_report",
+        "_reporting", "_size", "_stream", "alive",
         "attempt", "echo", "key", "name", "run", "seq", "ticket",
     )  # fmt: skip
 
@@ -38,7 +39,9 @@ class AttemptContext:
         self.echo = echo  # whether its output also goes where it would go without nbflow
         self._report = report
         self._clock = clock
-        self._lock = threading.Lock()
+        # Reentrant, since the garbage collector may run a __del__ that prints at any place.
+        self._lock = threading.RLock()
+        self._reporting = False  # whether a report is being made; the receiver need not be reentrant
         self._parts: list[str] = []  # output that is kept back
         self._stream = ""  # the stream that it belongs to
         self._size = 0
@@ -58,25 +61,26 @@ class AttemptContext:
         with self._lock:
             if self._closed:
                 return
-            if stream != self._stream:
+            if stream != self._stream and not self._reporting:
                 self._send()
                 self._stream = stream
             self._parts.append(text)
             self._size += len(text)
             now = self._clock.time()
             joinable = stream in ("stdout", "stderr") and self._size < _LARGEST
-            if not joinable or ("\n" in text and now - self._flushed_at >= _COALESCE):
+            if self._reporting:
+                self._later()
+            elif not joinable or ("\n" in text and now - self._flushed_at >= _COALESCE):
                 self._flushed_at = now
                 self._send()
-            elif not self._due:
-                self._due = True
-                clock = SystemClock()  # people wait in real time, whatever clock the run follows
-                clock.call_at(clock.time() + _COALESCE, self.flush)
+            else:
+                self._later()
 
     def progress(self, value: float | None, message: str = "") -> None:
         """Tell how far the attempt is: from 0 to 1, None if that is not known."""
         if self.alive:
-            self._report(Progress(self.ticket, self._clock.time(), value, message))
+            with self._lock:
+                self._make(Progress(self.ticket, self._clock.time(), value, message))
 
     def flush(self) -> None:
         """Send the output that was kept back."""
@@ -101,7 +105,20 @@ class AttemptContext:
             text = "".join(self._parts)
             self._parts.clear()
             self._size = 0
-            self._report(Output(self.ticket, self._clock.time(), self._stream, text))
+            self._make(Output(self.ticket, self._clock.time(), self._stream, text))
+
+    def _later(self) -> None:
+        if not self._due:
+            self._due = True
+            clock = SystemClock()  # people wait in real time, whatever clock the run follows
+            clock.call_at(clock.time() + _COALESCE, self.flush)
+
+    def _make(self, report: Report) -> None:
+        self._reporting = True
+        try:
+            self._report(report)
+        finally:
+            self._reporting = False
 
 
 def current() -> AttemptContext | None:

@@ -1,6 +1,6 @@
 """Sends what an attempt shows through IPython's `display` to its context.
 
-Nothing happens here unless IPython is in use already: nbflow does not import it for this.
+Nothing happens here unless IPython is in use: nbflow does not import it for this.
 """
 
 from __future__ import annotations
@@ -11,32 +11,68 @@ import json
 import sys
 from collections.abc import Callable
 from importlib import import_module
-from types import SimpleNamespace
+from importlib.machinery import ModuleSpec, PathFinder
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
 from nbflow.executors.context import CURRENT
 
-_UNDO: list[Callable[[], None]] = []
+_UNDO: dict[tuple[int, str], Callable[[], None]] = {}  # by owner and name of what was replaced
 
 
 def install() -> None:
-    """Hook into IPython's ways to publish, if it is imported and not hooked into yet."""
-    publishers = sys.modules.get("IPython.core.displaypub")
-    if _UNDO or publishers is None:
-        return
-    for kind in _publisher_classes(publishers.DisplayPublisher):
-        _replace(kind, "publish", _publishing(kind.__dict__["publish"]))
-    functions = sys.modules.get("IPython.core.display_functions")
-    if functions is not None:
-        # Without a shell, `display` falls back on `print`: a name that it looks up in its module first.
-        _replace(functions, "print", _show)
-    _replace(sys, "displayhook", _result_hook(sys.displayhook))
+    """Hook into IPython's ways to publish, now or when it is imported."""
+    if _WATCH not in sys.meta_path:
+        sys.meta_path.insert(0, _WATCH)
+    for name, hook in _HOOKS.items():
+        if name in sys.modules:
+            hook(sys.modules[name])
 
 
 def remove() -> None:
     """Take the hooks out."""
+    if _WATCH in sys.meta_path:
+        sys.meta_path.remove(_WATCH)
     while _UNDO:
-        _UNDO.pop()()
+        _UNDO.popitem()[1]()
+
+
+class _Watch:
+    """An importer that hooks into those modules of IPython that are imported only now, often by the step itself."""
+
+    def find_spec(self, name: str, path: Any = None, target: Any = None) -> ModuleSpec | None:
+        """Find a module as Python would, and see to it that it is hooked into."""
+        if name not in _HOOKS:
+            return None
+        spec = PathFinder.find_spec(name, path, target)
+        if spec is None or spec.loader is None:
+            return None
+        execute = spec.loader.exec_module
+
+        def execute_and_hook(module: ModuleType) -> None:
+            execute(module)
+            if self in sys.meta_path:
+                _HOOKS[name](module)
+
+        spec.loader.exec_module = execute_and_hook  # type: ignore[method-assign]  # of this one loader
+        return spec
+
+
+_WATCH = _Watch()
+
+
+def _hook_publishers(module: Any) -> None:
+    for kind in _publisher_classes(module.DisplayPublisher):
+        _replace(kind, "publish", _publishing(kind.__dict__["publish"]))
+    _replace(sys, "displayhook", _result_hook(sys.displayhook))
+
+
+def _hook_functions(module: Any) -> None:
+    # Without a shell, `display` falls back on `print`: a name that it looks up in its module first.
+    _replace(module, "print", _show)
+
+
+_HOOKS = {"IPython.core.displaypub": _hook_publishers, "IPython.core.display_functions": _hook_functions}
 
 
 def _publisher_classes(base: type) -> list[type]:
@@ -47,6 +83,8 @@ def _publisher_classes(base: type) -> list[type]:
 
 
 def _replace(owner: Any, name: str, new: Any) -> None:
+    if (id(owner), name) in _UNDO:
+        return
     missing = name not in vars(owner)
     old = None if missing else vars(owner)[name]
     setattr(owner, name, new)
@@ -59,7 +97,7 @@ def _replace(owner: Any, name: str, new: Any) -> None:
         else:
             setattr(owner, name, old)
 
-    _UNDO.append(undo)
+    _UNDO[id(owner), name] = undo
 
 
 def _publishing(original: Callable[..., Any]) -> Callable[..., Any]:

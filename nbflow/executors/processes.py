@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import os
-import signal
 import sys
 import threading
 from collections import deque
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from nbflow.executors import functions, wire
-from nbflow.executors.attempt import error_record, never_begun
+from nbflow.executors import functions, losses, wire
+from nbflow.executors.attempt import never_begun
 from nbflow.executors.children import Child, children
 from nbflow.executors.clock import SystemClock
 from nbflow.executors.interrupt import GRACE, verdict_error
-from nbflow.model.errors import WorkerLostError
 from nbflow.model.ports import Finished, Output, Report, Started, Work
 from nbflow.model.states import State
 
@@ -76,7 +74,7 @@ class ProcessesExecutor:
             try:
                 self._pack(work.spec)
             except Exception as error:  # the function cannot go to another process
-                refused = self._failure(work, error)
+                refused = losses.end(work, State.FAILED, error, self._clock.time())
             else:
                 self._queue.append(work)
                 if not getattr(self._delivering, "now", False):
@@ -211,10 +209,11 @@ class ProcessesExecutor:
             waiting = [work for work in leased.tasks.values() if work.ticket in self._open]
             self._hopeless = 0 if leased.running is not None or child.killed else self._hopeless + 1
             ends: list[Report] = []
+            now = self._clock.time()
             if running is not None and leased.running is not None:
-                ends.append(self._lost(running, leased.running, exit))
+                ends.append(losses.lost(running, leased.running, exit, now))
             if self._hopeless >= _HOPELESS:
-                ends += [self._failure(work, _no_start(exit)) for work in waiting]
+                ends += [losses.end(work, State.FAILED, losses.no_start(exit), now) for work in waiting]
             else:
                 self._queue.extendleft(reversed(waiting))
         self._hand_on(ends)
@@ -283,30 +282,11 @@ class ProcessesExecutor:
                 work = leased.tasks.pop(started.ticket)
                 leased.child.kill()
             error = verdict_error(verdict, work)
-            self._finish(self._end(work, verdict, error, started, "signal 9"))
+            self._finish(losses.end(work, verdict, error, self._clock.time(), started=started, exit="signal 9"))
 
         if leased.unset is not None:
             leased.unset()
         leased.unset = self._timers.call_at(self._timers.time() + seconds, kill)
-
-    def _lost(self, work: Work, started: Started, exit: str) -> Finished:
-        error = WorkerLostError(
-            f"the process that ran step {work.spec.name!r} ({work.key}) died: {_in_words(exit)}",
-            exit=exit,
-            step=work.spec.name,
-        )
-        return self._end(work, State.FAILED, error, started, exit)
-
-    def _failure(self, work: Work, error: BaseException) -> Finished:
-        return self._end(work, State.FAILED, error, None, None)
-
-    def _end(
-        self, work: Work, state: State, error: BaseException, started: Started | None, exit: str | None
-    ) -> Finished:
-        now = self._clock.time()
-        worker, pid = (started.worker, started.pid) if started is not None else (self.name, os.getpid())
-        begun = started.time if started is not None else now
-        return Finished(work.ticket, state, begun, now, worker, pid, None, error_record(error), error, exit=exit)
 
 
 def _echo(report: Output) -> None:
@@ -314,28 +294,3 @@ def _echo(report: Output) -> None:
     if stream is not None:
         stream.write(report.text)
         stream.flush()
-
-
-def _in_words(exit: str) -> str:
-    kind, _, number = exit.partition(" ")
-    if kind != "signal":
-        return f"{exit}. Something in it ended the process (os._exit(), a C library); let it raise an error instead."
-    try:
-        name = signal.Signals(int(number)).name
-    except ValueError:
-        name = "unknown"
-    if name == "SIGKILL":
-        return (
-            f"{exit} ({name}). It was killed from outside, often by the system for lack of memory: use fewer workers."
-        )
-    return (
-        f"{exit} ({name}). Look for a crash in the C code that it uses; `import faulthandler; faulthandler.enable()`."
-    )
-
-
-def _no_start(exit: str) -> WorkerLostError:
-    return WorkerLostError(
-        f"child processes cannot be started here: {_HOPELESS} in a row died before they began ({exit}). Their error "
-        "messages went to standard error. Use executor 'threads' until this is solved.",
-        exit=exit,
-    )

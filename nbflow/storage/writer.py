@@ -56,7 +56,7 @@ class Writer:
         on_error: Callable[[StorageError | RunActiveError], None],
         fence: tuple[str, str] | None = None,
     ) -> None:
-        """`fence` is (run, owner): each transaction checks that this owner still holds the run, and renews its lease."""
+        """`fence` is (run, owner): each transaction checks that it still owns the run, and renews the lease."""
         self._database = database
         self._on_error = on_error
         self._fence = fence

@@ -35,10 +35,10 @@ _PATIENCE = 30.0  # seconds until a report that does not come is a failure
 class Bench:
     """An executor under test, with all that it reported."""
 
-    def __init__(self, factory: Callable[..., Executor], folder: Path, workers: int = 2) -> None:
+    def __init__(self, factory: Callable[..., Executor], folder: Path, workers: int = 2, *, echo: bool = False) -> None:
         self.folder = folder
         self.values = ValueStore(open_store(str(folder / "artifacts")), Signer(b"k" * 32))
-        self.executor = factory(workers=workers, values=self.values, clock=SystemClock(), echo=False)
+        self.executor = factory(workers=workers, values=self.values, clock=SystemClock(), echo=echo)
         self.reports: list[Report] = []
         self.on_report: Callable[[Report], None] = lambda report: None
         self._changed = threading.Condition()

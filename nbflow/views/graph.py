@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from html import escape
+from itertools import pairwise
 
 from nbflow.views.palette import FILL, MARK
 
@@ -158,7 +159,7 @@ def _neighbours(edges: Iterable[list[_Placed]]) -> tuple[dict[int, list[_Placed]
     above: dict[int, list[_Placed]] = {}
     below: dict[int, list[_Placed]] = {}
     for edge in edges:
-        for upper, lower in zip(edge, edge[1:], strict=False):
+        for upper, lower in pairwise(edge):
             above.setdefault(id(lower), []).append(upper)
             below.setdefault(id(upper), []).append(lower)
     return above, below
@@ -221,8 +222,7 @@ def _apart(left: _Placed, right: _Placed) -> float:
 
 
 def _draw(level: _Level, x: float, y: float, out: list[str]) -> None:
-    for edge in level.edges:
-        out.append(_edge(edge, x, y))
+    out += [_edge(edge, x, y) for edge in level.edges]
     for placed in level.placed:
         if placed.node is not None:
             _draw_node(placed, placed.node, x, y, out)

@@ -1,7 +1,7 @@
 """Colours and marks of states: told apart by the colour-blind, on light and on dark ground.
 
-The colours are those of Okabe and Ito (jfly.uni-koeln.de/color), with a mark beside each, since colour alone says nothing
-to some.
+The colours are those of Okabe and Ito (jfly.uni-koeln.de/color), with a mark beside each, since colour alone says
+nothing to some.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ MARK = {
     "failed": "✗",
     "timed_out": "⏱",
     "cancelled": "⊘",
-    "skipped": "–",
+    "skipped": "»",
     "expired": "…",
 }
 

@@ -1,7 +1,7 @@
 """The progress of a run while it goes on: one line for each step, however many tasks it has.
 
-Listens to the run's events. On a terminal and in notebooks the lines are redrawn in place; elsewhere a line is printed when
-a step is finished.
+Listens to the run's events. On a terminal and in notebooks the lines are redrawn in place; elsewhere a line is printed
+when a step is finished.
 """
 
 from __future__ import annotations

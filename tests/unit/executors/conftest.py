@@ -13,8 +13,8 @@ def bench_of(tmp_path):
     """A function that returns a started bench for an executor's name; closed at the end."""
     benches = []
 
-    def make(name, workers=2):
-        bench = Bench(functools.partial(get_executor, name), tmp_path, workers)
+    def make(name, workers=2, **options):
+        bench = Bench(functools.partial(get_executor, name), tmp_path, workers, **options)
         benches.append(bench)
         return bench.__enter__()
 

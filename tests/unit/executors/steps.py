@@ -16,6 +16,13 @@ def pid():
     return os.getpid()
 
 
+def show():
+    from IPython.display import HTML, display
+
+    display(HTML("<b>bold</b>"))
+    sys.displayhook(42)
+
+
 def kill_self():
     os.kill(os.getpid(), signal.SIGKILL)
 

@@ -10,6 +10,7 @@ from contextvars import copy_context
 import pytest
 
 from nbflow.executors.context import current, heartbeat
+from nbflow.model.ports import Output
 from nbflow.testing import steps as suite_steps
 
 pytestmark = pytest.mark.parametrize("name", ["serial", "threads"])
@@ -32,10 +33,7 @@ def test_other_output_passes_straight_through(bench_of, name, capsys):
 
 
 def test_echo_shows_output_here_too(bench_of, name, capsys):
-    bench = bench_of(name)
-    bench.executor.close()
-    bench.executor.__init__(workers=2, values=bench.values, clock=bench.executor._clock, echo=True)
-    bench.executor.start(bench._take)
+    bench = bench_of(name, echo=True)
     ticket = bench.submit(suite_steps.speak, "1")
     assert bench.finished(ticket)
     assert capsys.readouterr().out == bench.text(ticket) == "out 1\nand more"
@@ -75,6 +73,23 @@ def test_logging_set_up_before_is_captured(bench_of, name):
     logging.getLogger("tests.some").removeHandler(handler)
     assert bench.text(ticket, "stderr") == "careful\n"
     assert handler.stream is before
+
+
+def test_printing_while_a_report_is_made_cannot_block(bench_of, name):
+    bench = bench_of(name)
+    receiver = threading.Lock()
+
+    def receive(report):
+        if type(report) is Output:
+            assert receiver.acquire(timeout=5)
+            if "first" in report.text:
+                print("from the garbage collector")
+            receiver.release()
+
+    bench.on_report = receive
+    ticket = bench.submit(print, "first")
+    assert bench.finished(ticket)
+    assert bench.text(ticket) == "first\nfrom the garbage collector\n"
 
 
 def test_outside_of_steps_there_is_no_context(name):

@@ -1,3 +1,4 @@
+import json
 import os
 import subprocess
 import sys
@@ -59,6 +60,13 @@ def test_output_below_python_is_captured(processes):
     ticket = processes.submit(steps.write_below_python)
     assert processes.finished(ticket).state is State.SUCCEEDED
     assert sorted(processes.text(ticket).split()) == ["descriptor", "python", "shell"]
+
+
+def test_displays_of_ipython_are_captured_even_if_the_step_imports_it(processes):
+    ticket = processes.submit(steps.show)
+    assert processes.finished(ticket).state is State.SUCCEEDED
+    assert json.loads(processes.text(ticket, "display"))["data"]["text/html"] == "<b>bold</b>"
+    assert json.loads(processes.text(ticket, "result"))["data"]["text/plain"] == "42"
 
 
 def test_an_interrupt_from_the_terminal_is_left_to_the_parent(processes):

@@ -1,0 +1,1 @@
+"""One meaning: the same flows on every executor and database."""

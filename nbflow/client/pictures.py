@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from nbflow.views.graph import Node, Picture
 
 _MOST_ALIKE = 6  # tasks of one step with the same inputs that are drawn one by one; more become one node
+_MOST_NODES = 300  # of one flow; beyond that all tasks of a step become one node, as in a loop over thousands
+_WORST_FIRST = ("running", "failed", "timed_out", "cancelled", "skipped", "expired", "ready", "pending")
 
 
 def run_picture(flow: str, records: Sequence[TaskRecord]) -> Picture:
@@ -21,66 +23,77 @@ def run_picture(flow: str, records: Sequence[TaskRecord]) -> Picture:
     from nbflow.views.graph import Picture
 
     by_parent: dict[int | None, list[TaskRecord]] = {}
-    for record in records:
+    for record in sorted(records, key=lambda record: record.position):
         if record.kind != "record":
             by_parent.setdefault(record.parent, []).append(record)
     return Picture(_level(None, by_parent), flow)
 
 
 def _level(parent: int | None, by_parent: dict[int | None, list[TaskRecord]]) -> tuple[Node, ...]:
-    groups: dict[tuple[str, str, bool], list[TaskRecord]] = {}
-    belongs: dict[int, str] = {}  # seq → id of the node that shows it
-    for record in sorted(by_parent.get(parent, ()), key=lambda record: record.position):
-        # Tasks of one step that depend on the same nodes look alike; sub-flows are shown by themselves.
-        upstream = ",".join(sorted({belongs.get(seq, str(seq)) for seq in json.loads(record.upstream)}))
-        shape = (record.name, upstream, True) if record.kind != "flow" else (record.key, upstream, False)
-        groups.setdefault(shape, []).append(record)
-        belongs[record.seq] = str(groups[shape][0].seq)
+    records = by_parent.get(parent, [])
+    groups, most = _groups(records, same_inputs=True), _MOST_ALIKE
+    if sum(len(group) if len(group) <= most else 1 for group in groups) > _MOST_NODES:
+        groups, most = _groups(records, same_inputs=False), 1
+    shown_by = {record.seq: group[0].seq if len(group) > most else record.seq for group in groups for record in group}
     nodes: list[Node] = []
-    for group in groups.values():
-        if len(group) > _MOST_ALIKE:
-            nodes.append(_many(group, belongs))
+    for group in groups:
+        if len(group) > most:
+            nodes.append(_many(group, shown_by))
         else:
-            nodes += [_one(record, belongs, groups, by_parent) for record in group]
-    return tuple(_in_order(nodes))
+            nodes += [_one(record, shown_by, by_parent) for record in group]
+    return tuple(nodes)
 
 
-def _one(
-    record: TaskRecord,
-    belongs: dict[int, str],
-    groups: dict[tuple[str, str, bool], list[TaskRecord]],
-    by_parent: dict[int | None, list[TaskRecord]],
-) -> Node:
+def _groups(records: Sequence[TaskRecord], *, same_inputs: bool) -> list[list[TaskRecord]]:
+    """Tasks of one step together, if asked only those that need the same groups. Groups after those that they need."""
+    groups: dict[tuple[str, frozenset[int]], list[TaskRecord]] = {}
+    belongs: dict[int, int] = {}  # seq → seq of the first of its group
+    for record in records:
+        needs = frozenset(belongs.get(seq, seq) for seq in _needs(record)) if same_inputs else frozenset()
+        group = groups.setdefault((record.name, needs), [])
+        group.append(record)
+        belongs[record.seq] = group[0].seq
+    return list(groups.values())
+
+
+def _needs(record: TaskRecord) -> list[int]:
+    return json.loads(record.upstream)  # type: ignore[no-any-return]
+
+
+def _one(record: TaskRecord, shown_by: dict[int, int], by_parent: dict[int | None, list[TaskRecord]]) -> Node:
     from nbflow.views.graph import Node
 
-    folded = {str(group[0].seq) for group in groups.values() if len(group) > _MOST_ALIKE}
-    upstream = [belongs[seq] if belongs.get(seq) in folded else str(seq) for seq in json.loads(record.upstream)]
+    call = record.key.rpartition("/")[2]
     return Node(
         id=str(record.seq),
-        label=record.key.rpartition("/")[2] if "#1" not in record.key[-2:] else record.name,
+        label=record.name if call.endswith("#1") else call,
         state=record.state,
         detail=_detail(record),
         hint=f"{record.key}\n{record.error_type}: {record.error_message}" if record.error_type else record.key,
-        upstream=tuple(upstream),
+        upstream=_upstream([record], shown_by),
         inside=_level(record.seq, by_parent) if record.kind == "flow" else (),
     )
 
 
-def _many(group: list[TaskRecord], belongs: dict[int, str]) -> Node:
+def _many(group: list[TaskRecord], shown_by: dict[int, int]) -> Node:
     from nbflow.views.graph import Node
 
     states = Counter(record.state for record in group)
-    worst = next((state for state in ("running", "failed", "timed_out", "cancelled", "skipped", "ready", "pending")
-                  if states[state]), "succeeded")  # fmt: skip
-    upstream = dict.fromkeys(belongs.get(seq, str(seq)) for record in group for seq in json.loads(record.upstream))
     return Node(
         id=str(group[0].seq),
-        label=f"{group[0].name} x{len(group)}",
-        state=worst,
-        detail="  ".join(f"{count} {MARK[state]}" for state, count in sorted(states.items())),
+        label=f"{group[0].name} \N{MULTIPLICATION SIGN}{len(group)}",
+        state=next((state for state in _WORST_FIRST if states[state]), "succeeded"),
+        detail="  ".join(f"{count} {MARK[state]}" for state, count in states.most_common()),
         hint=f"{len(group)} tasks of step {group[0].name}",
-        upstream=tuple(upstream),
+        upstream=_upstream(group, shown_by),
     )
+
+
+def _upstream(group: Sequence[TaskRecord], shown_by: dict[int, int]) -> tuple[str, ...]:
+    """Ids of the nodes that show what these tasks need."""
+    found = dict.fromkeys(shown_by.get(seq, seq) for record in group for seq in _needs(record))
+    found.pop(shown_by[group[0].seq], None)  # a loop in which a step needs the task before it
+    return tuple(str(seq) for seq in found)
 
 
 def _detail(record: TaskRecord) -> str:
@@ -93,14 +106,3 @@ def _detail(record: TaskRecord) -> str:
         return tries.lstrip(", ")
     seconds = record.finished_at - record.started_at
     return (f"{seconds:.1f} s" if seconds >= 1 else f"{seconds * 1000:.0f} ms") + tries
-
-
-def _in_order(nodes: list[Node]) -> list[Node]:
-    """Nodes after those that they need: folding may have brought one forward."""
-    done: dict[str, Node] = {}
-    waiting = {node.id: node for node in nodes}
-    while waiting:
-        ready = [node for node in waiting.values() if not any(up in waiting for up in node.upstream if up != node.id)]
-        for node in ready or list(waiting.values())[:1]:
-            done[node.id] = waiting.pop(node.id)
-    return list(done.values())

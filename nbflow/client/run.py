@@ -23,6 +23,7 @@ from nbflow.model.errors import (
     TaskError,
     UnknownStepError,
 )
+from nbflow.model.ports import Ref
 from nbflow.model.records import (
     AttemptRecord,
     ErrorRecord,
@@ -371,15 +372,17 @@ class Task:
 
     def inputs(self) -> tuple[tuple[Any, ...], dict[str, Any]]:
         """The arguments it was called with, results of other tasks filled in."""
-        from nbflow.executors.attempt import load_inputs
-        from nbflow.model.ports import Inputs
-
         payload, values = self._payload(), self.run._values
         if payload is None or payload.inputs is None:
             raise TaskError(f"The inputs of {self.key} are stored when it is finished; it is {self.state}.")
-        stored = values.unseal_stored(payload.inputs)
-        upstream = tuple(self._sibling(seq)._stored() for seq in json.loads(self.record.upstream))
-        return load_inputs(Inputs(packed=stored, values=upstream), values)
+        siblings = {task.record.seq: task for task in self.run.tasks()}
+        upstream = [values.get(siblings[seq]._stored()) for seq in json.loads(self.record.upstream)]
+        args, kwargs = values.unpack(values.unseal_stored(payload.inputs), upstream)
+
+        def resolved(value: Any) -> Any:
+            return upstream[value.number] if type(value) is Ref else value
+
+        return tuple(map(resolved, args)), {name: resolved(value) for name, value in (kwargs or {}).items()}
 
     def attempts(self) -> list[AttemptRecord]:
         """Its tries, in order."""
@@ -439,7 +442,7 @@ def find(text: str, *, db: str | None = None) -> Run:
 
 def _error(values: ValueStore, blob: bytes | None, message: str | None) -> BaseException | None:
     if blob is not None:
-        return restore_error(ErrorRecord(*values.get(values.unseal_stored(blob))), values)
+        return restore_error(ErrorRecord(*values.get(values.unseal_stored(blob))))
     return NbflowError(message) if message is not None else None
 
 

@@ -243,7 +243,7 @@ class Engine:
         assert failure is not None
         if failure.exception is not None:
             return failure.exception
-        return restore_error(failure.record, self.values)
+        return restore_error(failure.record)
 
     # --- ending --------------------------------------------------------------------------------------------------
 

@@ -114,7 +114,7 @@ class Attempts:
         retry, number = task.spec.retry, task.attempts - task.attempts_before
         if number > retry.retries or report.error is None or report.state is State.CANCELLED or self._engine.cancelled:
             return None
-        error = report.exception or restore_error(report.error, self._engine.values)
+        error = report.exception or restore_error(report.error)
         if not retry.wants(error, number - 1):
             return None
         return report.finished_at + retry.delay(number, self._random)

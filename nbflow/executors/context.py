@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import threading
 from collections.abc import Callable
 from contextvars import ContextVar
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
 _COALESCE = 0.05  # seconds that output may wait to be joined with what follows
 _LARGEST = 8192  # characters that are kept back at most
 
+_JOINABLE = ("stdout", "stderr")  # streams; on others each piece is a message of its own
+
 CURRENT: ContextVar[AttemptContext | None] = ContextVar("nbflow_attempt", default=None)
 
 
@@ -24,7 +27,7 @@ class AttemptContext:
 
     __slots__ = (
         "_clock", "_closed", "_due", "_flushed_at", "_lock", "_parts", "_report",
-        "_reporting", "_size", "_stream", "alive",
+        "_reporting", "_size", "_wrote", "alive",
         "attempt", "echo", "key", "name", "run", "seq", "ticket",
     )  # fmt: skip
 
@@ -42,8 +45,8 @@ class AttemptContext:
         # Reentrant, since the garbage collector may run a __del__ that prints at any place.
         self._lock = threading.RLock()
         self._reporting = False  # whether a report is being made; the receiver need not be reentrant
-        self._parts: list[str] = []  # output that is kept back
-        self._stream = ""  # the stream that it belongs to
+        self._parts: list[tuple[str, str]] = []  # output that is kept back: stream, text
+        self._wrote = False
         self._size = 0
         self._due = False  # whether a timer is going to send it
         self._flushed_at = 0.0
@@ -61,16 +64,14 @@ class AttemptContext:
         with self._lock:
             if self._closed:
                 return
-            if stream != self._stream and not self._reporting:
-                self._send()
-                self._stream = stream
-            self._parts.append(text)
+            self._wrote = True
+            self._parts.append((stream, text))
             self._size += len(text)
             now = self._clock.time()
-            joinable = stream in ("stdout", "stderr") and self._size < _LARGEST
+            due = stream not in _JOINABLE or self._size >= _LARGEST
             if self._reporting:
                 self._later()
-            elif not joinable or ("\n" in text and now - self._flushed_at >= _COALESCE):
+            elif due or ("\n" in text and now - self._flushed_at >= _COALESCE):
                 self._flushed_at = now
                 self._send()
             else:
@@ -91,7 +92,7 @@ class AttemptContext:
     def close(self) -> None:
         """Send the rest; what comes later, from threads that the step left behind, is not part of the attempt."""
         self.alive = False
-        if self._stream:  # it wrote something, which the timer may be sending right now
+        if self._wrote:  # and the timer may be sending it right now
             self.flush()
         self._closed = True
 
@@ -101,11 +102,11 @@ class AttemptContext:
         return self._closed
 
     def _send(self) -> None:
-        if self._parts:
-            text = "".join(self._parts)
-            self._parts.clear()
-            self._size = 0
-            self._make(Output(self.ticket, self._clock.time(), self._stream, text))
+        parts, self._parts, self._size = self._parts, [], 0
+        for stream, run in itertools.groupby(parts, key=lambda part: part[0]):
+            texts = [text for _, text in run]
+            for text in ["".join(texts)] if stream in _JOINABLE else texts:
+                self._make(Output(self.ticket, self._clock.time(), stream, text))
 
     def _later(self) -> None:
         if not self._due:

@@ -47,7 +47,7 @@ def error_record(error: BaseException) -> ErrorRecord:
     return ErrorRecord(_type_name(type(error)), message(error), _traceback(error), _encode(error))
 
 
-def restore_error(record: ErrorRecord, values: object = None) -> BaseException:
+def restore_error(record: ErrorRecord) -> BaseException:
     """Return the exception of a record, with the traceback of its origin as a note.
 
     A `RemoteError` with the text stands for an exception that cannot be rebuilt here.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from sqlalchemy import Connection, select
-from sqlalchemy.dialects.sqlite import insert  # PostgreSQL spells ON CONFLICT DO NOTHING the same way
+from sqlalchemy.dialects import postgresql, sqlite
 
 from nbflow.model.records import FlowVersionRecord
 from nbflow.storage.schema import flow_versions
@@ -11,6 +11,7 @@ from nbflow.storage.schema import flow_versions
 
 def add(connection: Connection, record: FlowVersionRecord) -> None:
     """Store a version, unless it is there."""
+    insert = postgresql.insert if connection.dialect.name == "postgresql" else sqlite.insert
     connection.execute(insert(flow_versions).values(record._asdict()).on_conflict_do_nothing())
 
 

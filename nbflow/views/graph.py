@@ -1,60 +1,47 @@
-"""Graphs of steps and tasks, laid out here and drawn as SVG or text.
+"""Graphs of steps and tasks, drawn as SVG or written as text. Where things go is found in `layers`.
 
-The layout is the layered one of Sugiyama, Tagawa and Toda (1981): layers by longest path, long edges through invisible
-nodes, crossings reduced by barycentres. A sub-flow is a box that is laid out by itself; edges never cross its border.
+A sub-flow is a box that is laid out by itself; edges never cross its border. The SVG has no scripts and no fonts of
+its own, follows the reader's light or dark theme, and all text in it stands on a ground that it brings along.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from html import escape
-from itertools import pairwise
+from unicodedata import east_asian_width
 
+from nbflow.views.layers import Arrangement, Box, Route, arrange
 from nbflow.views.palette import FILL, MARK
 
 _CHARACTER = 7.2  # pixels of a character at 12 px
 _HEIGHT = 40.0  # of a node
-_GAP_X, _GAP_Y = 26.0, 44.0
 _PADDING = 16.0  # inside a box and around the picture
 _TITLE = 22.0  # height of a box's title
-_SWEEPS = 6
 _LONGEST_LABEL = 30  # characters
+_OPEN = ("pending", "ready", "running", "planned")
+_TINTED = ("running", "failed", "timed_out")  # states that the eye should find first
 
 
 @dataclass(frozen=True, slots=True)
 class Node:
-    """A step, a task, or a sub-flow with what is in it."""
+    """A step, a task, or a sub-flow with what is in it. It comes after the nodes that it needs."""
 
     id: str
     label: str
     state: str = "planned"  # a state of model.states, or "planned" before any run
     detail: str = ""  # second line: duration, error, number of tries
     hint: str = ""  # shown when pointed at
-    upstream: tuple[str, ...] = ()  # ids of nodes of the same level
+    upstream: tuple[str, ...] = ()  # ids of nodes of the same level; others are left out of the picture
     inside: tuple[Node, ...] = ()  # what a sub-flow is made of
 
 
-@dataclass(slots=True)
-class _Placed:
-    """A node with its place, relative to the level that it belongs to."""
-
-    node: Node | None  # None: a bend of a long edge
-    width: float
-    height: float
-    x: float = 0.0  # of its middle
-    y: float = 0.0  # of its top
-    level: _Level | None = None
-
-
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class _Level:
-    """The nodes of one flow, placed."""
+    """The nodes of one flow in their places."""
 
-    placed: list[_Placed] = field(default_factory=list)
-    edges: list[list[_Placed]] = field(default_factory=list)  # each with its bends
-    width: float = 0.0
-    height: float = 0.0
+    nodes: tuple[tuple[Node, Box, _Level | None], ...]
+    arrangement: Arrangement
 
 
 class Picture:
@@ -65,20 +52,20 @@ class Picture:
         self.title = title
 
     def svg(self) -> str:
-        """The graph as SVG, without scripts, for light and dark ground."""
+        """The graph as SVG, without scripts, for light and dark ground. Edges that others imply are faint."""
         level = _lay_out(self.nodes)
-        width, height = level.width + 2 * _PADDING, level.height + 2 * _PADDING
+        width, height = level.arrangement.width + 2 * _PADDING, level.arrangement.height + 2 * _PADDING
         body: list[str] = []
         _draw(level, _PADDING, _PADDING, body)
         return (
             f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width:.0f} {height:.0f}" width="{width:.0f}" '
-            f'height="{height:.0f}" role="img" aria-label="{escape(self.title or "graph of steps")}">'
-            f"{_STYLE}{_ARROW}{''.join(body)}</svg>"
+            f'height="{height:.0f}" role="img" aria-label="{escape(_clean(self.title) or "graph of steps")}">'
+            f"{_STYLE}{''.join(body)}</svg>"
         )
 
     def text(self) -> str:
         """The graph for a terminal: every node with what it needs, indented by sub-flow."""
-        lines = [self.title] if self.title else []
+        lines = [_clean(self.title)] if self.title else []
         _write(self.nodes, "", lines)
         return "\n".join(lines)
 
@@ -89,182 +76,75 @@ class Picture:
         return self.text()
 
 
+# Inlined into a page, an SVG's style holds for the whole page: hence names that nobody else has.
 _STYLE = (
     "<style>"
     ".nb-t{font:12px ui-sans-serif,system-ui,sans-serif;fill:#1c1c1c}.nb-d{font-size:10px;fill:#555}"
-    ".nb-n{fill:#fff;stroke-width:2}.nb-b{fill:none;stroke-width:1.5;stroke-dasharray:none}"
-    ".nb-e{fill:none;stroke:#999;stroke-width:1.3}.nb-o{stroke-dasharray:3 3}.nb-a{fill:#999}"
-    "@media(prefers-color-scheme:dark){.nb-t{fill:#eee}.nb-d{fill:#aaa}.nb-n{fill:#222}}"
+    ".nb-n{fill:#fff;stroke-width:2}.nb-b{fill:#f7f7f7;stroke-width:1.5}.nb-o{stroke-dasharray:3 3}"
+    ".nb-e{fill:none;stroke:#8a8a8a;stroke-width:1.3}.nb-i{opacity:.3}.nb-a{fill:#8a8a8a}"
+    "@media(prefers-color-scheme:dark)"
+    "{.nb-t{fill:#eee}.nb-d{fill:#b5b5b5}.nb-n{fill:#262626}.nb-b{fill:#1a1a1a}}"
     "</style>"
-)
-_ARROW = (
-    '<defs><marker id="nb-arrow" viewBox="0 0 8 8" refX="7" refY="4" markerWidth="7" markerHeight="7" orient="auto">'
-    '<path class="nb-a" d="M0 0L8 4L0 8z"/></marker></defs>'
 )
 
 
 def _lay_out(nodes: Sequence[Node]) -> _Level:
-    layers, edges = _layers([_place(node) for node in nodes])
-    _reduce_crossings(layers, edges)
-    _set_columns(layers, edges)
-    level = _Level([placed for layer in layers for placed in layer], edges)
-    y = 0.0
-    for layer in layers:
-        tallest = max((placed.height for placed in layer), default=0.0)
-        for placed in layer:
-            if placed.node is None:
-                placed.height = tallest  # an edge goes straight through, past the tallest node
-            placed.y = y + (tallest - placed.height) / 2
-        y += tallest + _GAP_Y
-    level.height = max(0.0, y - _GAP_Y)
-    level.width = max((placed.x + placed.width / 2 for placed in level.placed), default=0.0)
-    return level
+    position = {node.id: number for number, node in enumerate(nodes)}
+    upstream = [
+        [position[up] for up in dict.fromkeys(node.upstream) if position.get(up, number) < number]
+        for number, node in enumerate(nodes)
+    ]
+    placed = tuple((node, *_box(node)) for node in nodes)
+    return _Level(placed, arrange([box for _, box, _ in placed], upstream))
 
 
-def _place(node: Node) -> _Placed:
-    label = max(len(_short(node.label)) + 2, int(len(_short(node.detail)) * 0.85))
-    width, height = max(84.0, label * _CHARACTER + 20), _HEIGHT
+def _box(node: Node) -> tuple[Box, _Level | None]:
+    width = max(84.0, (_columns(_short(node.label)) + 2) * _CHARACTER + 20, _columns(_short(node.detail)) * 6.2 + 20)
     if not node.inside:
-        return _Placed(node, width, height)
+        return Box(width, _HEIGHT), None
     level = _lay_out(node.inside)
-    return _Placed(node, max(width, level.width + 2 * _PADDING), level.height + 2 * _PADDING + _TITLE, level=level)
-
-
-def _layers(nodes: list[_Placed]) -> tuple[list[list[_Placed]], list[list[_Placed]]]:
-    """Layers from top to bottom, with a bend in each layer that an edge passes through."""
-    by_id = {placed.node.id: placed for placed in nodes if placed.node is not None}
-    depth: dict[str, int] = {}
-    for placed in nodes:  # nodes come after what they need: tasks in the order of their calls
-        assert placed.node is not None  # bends come later
-        known = [depth[up] for up in placed.node.upstream if up in depth]
-        depth[placed.node.id] = max(known) + 1 if known else 0
-    layers: list[list[_Placed]] = [[] for _ in range(max(depth.values(), default=-1) + 1)]
-    edges: list[list[_Placed]] = []
-    for placed in nodes:
-        assert placed.node is not None
-        layers[depth[placed.node.id]].append(placed)
-    for placed in nodes:
-        assert placed.node is not None
-        for up in dict.fromkeys(placed.node.upstream):
-            if up not in by_id:
-                continue
-            bends = [_Placed(None, 8.0, 0.0) for _ in range(depth[up] + 1, depth[placed.node.id])]
-            for number, bend in enumerate(bends, depth[up] + 1):
-                layers[number].append(bend)
-            edges.append([by_id[up], *bends, placed])
-    return layers, edges
-
-
-def _neighbours(edges: Iterable[list[_Placed]]) -> tuple[dict[int, list[_Placed]], dict[int, list[_Placed]]]:
-    above: dict[int, list[_Placed]] = {}
-    below: dict[int, list[_Placed]] = {}
-    for edge in edges:
-        for upper, lower in pairwise(edge):
-            above.setdefault(id(lower), []).append(upper)
-            below.setdefault(id(upper), []).append(lower)
-    return above, below
-
-
-def _reduce_crossings(layers: list[list[_Placed]], edges: list[list[_Placed]]) -> None:
-    above, below = _neighbours(edges)
-    place = {id(placed): float(n) for layer in layers for n, placed in enumerate(layer)}
-    for sweep in range(_SWEEPS):
-        around, order = (above, layers) if sweep % 2 == 0 else (below, layers[::-1])
-        for layer in order:
-            middle = {
-                id(placed): sum(place[id(other)] for other in around[id(placed)]) / len(around[id(placed)])
-                if id(placed) in around
-                else place[id(placed)]
-                for placed in layer
-            }
-            layer.sort(key=lambda placed: middle[id(placed)])
-            place.update({id(placed): float(n) for n, placed in enumerate(layer)})
-
-
-def _set_columns(layers: list[list[_Placed]], edges: list[list[_Placed]]) -> None:
-    """Give nodes their x: near the middle of what they are joined to, and never over one another."""
-    above, below = _neighbours(edges)
-    for layer in layers:
-        _spread(layer, [0.0] * len(layer))
-    for sweep in range(_SWEEPS):
-        around, order = (above, layers) if sweep % 2 == 0 else (below, layers[::-1])
-        for layer in order:
-            wanted = [
-                sum(other.x for other in around[id(placed)]) / len(around[id(placed)])
-                if id(placed) in around
-                else placed.x
-                for placed in layer
-            ]
-            _spread(layer, wanted)
-    left = min((placed.x - placed.width / 2 for layer in layers for placed in layer), default=0.0)
-    for layer in layers:
-        for placed in layer:
-            placed.x -= left
-
-
-def _spread(layer: list[_Placed], wanted: list[float]) -> None:
-    """Put a layer's nodes as near to where they want to be as their order and widths allow."""
-    forward: list[float] = []
-    for placed, x in zip(layer, wanted, strict=True):
-        least = forward[-1] + _apart(layer[len(forward) - 1], placed) if forward else x
-        forward.append(max(x, least))
-    backward: list[float] = []
-    for position in range(len(layer) - 1, -1, -1):
-        x = wanted[position]
-        most = backward[-1] - _apart(layer[position], layer[position + 1]) if backward else x
-        backward.append(min(x, most))
-    for placed, one, other in zip(layer, forward, reversed(backward), strict=True):
-        placed.x = (one + other) / 2  # both keep the distances, and so does what lies between them
-
-
-def _apart(left: _Placed, right: _Placed) -> float:
-    return (left.width + right.width) / 2 + _GAP_X
+    title = (_columns(_short(node.label)) + _columns(_short(node.detail)) + 2) * _CHARACTER
+    return Box(
+        max(title + 20, level.arrangement.width + 2 * _PADDING), level.arrangement.height + 2 * _PADDING + _TITLE
+    ), level
 
 
 def _draw(level: _Level, x: float, y: float, out: list[str]) -> None:
-    out += [_edge(edge, x, y) for edge in level.edges]
-    for placed in level.placed:
-        if placed.node is not None:
-            _draw_node(placed, placed.node, x, y, out)
+    routes = sorted(level.arrangement.routes, key=lambda route: not route.implied)  # the faint ones beneath
+    out += [_edge(route, x, y) for route in routes]
+    for node, box, inside in level.nodes:
+        if inside is None:
+            _draw_node(node, box, x, y, out)
+        else:
+            _draw_box(node, box, inside, x, y, out)
 
 
-def _edge(edge: list[_Placed], x: float, y: float) -> str:
-    x0, y0 = edge[0].x + x, edge[0].y + edge[0].height + y
-    path = f"M{x0:.1f} {y0:.1f}"
-    for placed in edge[1:]:
-        x1, y1 = placed.x + x, placed.y + y - (placed.node is not None)
-        middle = (y0 + y1) / 2
-        path += f"C{x0:.1f} {middle:.1f} {x1:.1f} {middle:.1f} {x1:.1f} {y1:.1f}"
-        x0, y0 = x1, y1
-        if placed.node is None:
-            y0 += placed.height
-            path += f"V{y0:.1f}"
-    return f'<path class="nb-e" d="{path}" marker-end="url(#nb-arrow)"/>'
+def _edge(route: Route, x: float, y: float) -> str:
+    """Curves between the layers, straight lines beside the boxes of a layer, and a tip."""
+    start = route.boxes[0]
+    x0, y0 = start.x + x, start.bottom + y
+    path = f"M{x0:.1f} {start.y + start.height + y:.1f}V{y0:.1f}"
+    for box in route.boxes[1:]:
+        x1, y1 = box.x + x, box.y + y
+        end = y1 if box.bend else y1 - 6
+        middle = (y0 + end) / 2
+        path += f"C{x0:.1f} {middle:.1f} {x1:.1f} {middle:.1f} {x1:.1f} {end:.1f}"
+        if box.bend:
+            path += f"V{box.bottom + y:.1f}"
+        x0, y0 = x1, box.bottom + y
+    last = route.boxes[-1]
+    x1, y1 = last.x + x, last.y + y - 1
+    faint = " nb-i" if route.implied else ""
+    tip = f'<path class="nb-a{faint}" d="M{x1:.1f} {y1:.1f}l-3.5 -7h7z"/>'
+    return f'<path class="nb-e{faint}" d="{path}"/>{tip}'
 
 
-def _draw_node(placed: _Placed, node: Node, x: float, y: float, out: list[str]) -> None:
-    left, top = placed.x - placed.width / 2 + x, placed.y + y
-    colour = FILL[node.state]
-    still_open = " nb-o" if node.state in ("pending", "ready", "running", "planned") else ""
-    hint = f"<title>{escape(_clean(node.hint))}</title>" if node.hint else ""
-    mark = MARK.get(node.state, "")
-    label = escape(f"{mark} {_short(node.label)}".strip())
-    middle = placed.x + x
-    if placed.level is not None:
-        out.append(
-            f'<g>{hint}<rect class="nb-b{still_open}" stroke="{colour}" x="{left:.1f}" y="{top:.1f}" rx="6" '
-            f'width="{placed.width:.1f}" height="{placed.height:.1f}"/>'
-            f'<text class="nb-t" x="{left + 10:.1f}" y="{top + 16:.1f}">{label}'
-            f'<tspan class="nb-d" dx="6">{escape(_short(node.detail))}</tspan></text></g>'
-        )
-        inner = left + (placed.width - placed.level.width) / 2
-        _draw(placed.level, inner, top + _TITLE + _PADDING, out)
-        return
-    line = placed.y + y + (17 if node.detail else 24)
+def _draw_node(node: Node, box: Box, x: float, y: float, out: list[str]) -> None:
+    left, top, middle = box.x - box.width / 2 + x, box.y + y, box.x + x
+    line = top + (17 if node.detail else 24)
     out.append(
-        f'<g>{hint}<rect class="nb-n{still_open}" stroke="{colour}" x="{left:.1f}" y="{top:.1f}" rx="20" '
-        f'width="{placed.width:.1f}" height="{placed.height:.1f}"/>'
-        f'<text class="nb-t" x="{middle:.1f}" y="{line:.1f}" text-anchor="middle">{label}</text>'
+        f'<g data-id="{escape(node.id)}">{_hint(node)}{_rectangle(node, "nb-n", left, top, box)}'
+        f'<text class="nb-t" x="{middle:.1f}" y="{line:.1f}" text-anchor="middle">{_label(node)}</text>'
     )
     if node.detail:
         out.append(
@@ -272,6 +152,33 @@ def _draw_node(placed: _Placed, node: Node, x: float, y: float, out: list[str]) 
             f"{escape(_short(node.detail))}</text>"
         )
     out.append("</g>")
+
+
+def _draw_box(node: Node, box: Box, inside: _Level, x: float, y: float, out: list[str]) -> None:
+    left, top = box.x - box.width / 2 + x, box.y + y
+    out.append(
+        f'<g data-id="{escape(node.id)}">{_hint(node)}{_rectangle(node, "nb-b", left, top, box)}'
+        f'<text class="nb-t" x="{left + 12:.1f}" y="{top + 17:.1f}">{_label(node)}'
+        f'<tspan class="nb-d" dx="6">{escape(_short(node.detail))}</tspan></text></g>'
+    )
+    _draw(inside, left + (box.width - inside.arrangement.width) / 2, top + _TITLE + _PADDING, out)
+
+
+def _rectangle(node: Node, kind: str, left: float, top: float, box: Box) -> str:
+    colour = FILL[node.state]
+    place = f'x="{left:.1f}" y="{top:.1f}" width="{box.width:.1f}" height="{box.height:.1f}" rx="8"'
+    still_open = " nb-o" if node.state in _OPEN else ""
+    tint = f'<rect {place} fill="{colour}" fill-opacity=".16"/>' if node.state in _TINTED and kind == "nb-n" else ""
+    return f'<rect class="{kind}{still_open}" stroke="{colour}" {place}/>{tint}'
+
+
+def _hint(node: Node) -> str:
+    lines = [_clean(line) for line in node.hint.splitlines()]
+    return f"<title>{escape(chr(10).join(lines))}</title>" if node.hint else ""
+
+
+def _label(node: Node) -> str:
+    return escape(f"{MARK.get(node.state, '')} {_short(node.label)}".strip())
 
 
 def _write(nodes: Iterable[Node], indent: str, lines: list[str]) -> None:
@@ -291,3 +198,8 @@ def _short(text: str) -> str:
 
 def _clean(text: str) -> str:
     return "".join(char if char.isprintable() else " " for char in text)
+
+
+def _columns(text: str) -> int:
+    """How wide a text is, in characters of the usual width."""
+    return len(text) if text.isascii() else sum(2 if east_asian_width(char) in "WF" else 1 for char in text)

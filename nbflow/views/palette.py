@@ -12,7 +12,7 @@ MARK = {
     "running": "●",
     "succeeded": "✓",
     "failed": "✗",
-    "timed_out": "⏱",
+    "timed_out": "◷",
     "cancelled": "⊘",
     "skipped": "»",
     "expired": "…",

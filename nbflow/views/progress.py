@@ -1,170 +1,156 @@
 """The progress of a run while it goes on: one line for each step, however many tasks it has.
 
-Listens to the run's events. On a terminal and in notebooks the lines are redrawn in place; elsewhere a line is printed
-when a step is finished.
+Listens to the run's events. What is known of the run is kept here; how it is shown depends on the place and is found
+in `screens`.
 """
 
 from __future__ import annotations
 
 import threading
 import time
+from collections import Counter
 from collections.abc import Sequence
-from contextlib import contextmanager
-from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from nbflow.model.events import IGNORED_ERROR, PROGRESS, RUN_FINISHED, RUN_STARTED, TASK_CREATED, TASK_STATE, WARNING
 from nbflow.model.states import FINISHED
-from nbflow.views.palette import MARK, TERMINAL
+from nbflow.views.screens import Row, Screen, Status, screen_for
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from types import TracebackType
 
     from rich.console import Console
-    from rich.table import Table
 
     from nbflow.model.events import Event, Listener
 
-_MOST_LINES = 24  # steps shown; a run with more shows those that are not finished first
 _FINISHED = frozenset(state.value for state in FINISHED)
-_BAD = ("failed", "timed_out", "cancelled", "skipped")
+_BAD = ("failed", "timed_out", "cancelled", "skipped", "expired")
 
 
-class _Line:
-    """What is known of one step."""
+class _Step:
+    """What is known of the tasks of one step."""
 
     def __init__(self, name: str) -> None:
         self.name = name
-        self.states: dict[int, str] = {}  # by task
-        self.cached = 0
-        self.progress: float | None = None
-        self.began: float | None = None
-        self.ended: float | None = None
-
-    @property
-    def done(self) -> int:
-        return sum(state in _FINISHED for state in self.states.values())
-
-    @property
-    def state(self) -> str:
-        """The one state that stands for all of its tasks."""
-        found = set(self.states.values())
-        for state in ("running", *_BAD, "ready", "pending"):
-            if state in found and (state == "running" or state in _BAD or self.done < len(self.states)):
-                return state
-        return "succeeded"
+        self._states: dict[int, str] = {}  # by task
+        self._counts: Counter[str] = Counter()
+        self._done = 0
+        self._kept = 0  # finished without running now: cached, or from before the run was resumed
+        self._progress: float | None = None
+        self._began: float | None = None
+        self._ended: float | None = None
 
     def take(self, event: Event) -> None:
         """Take an event of one of its tasks."""
         assert event.seq is not None  # an event of a task
-        state = event.data["state"]
-        if state in _FINISHED and self.states.get(event.seq) not in _FINISHED and event.data.get("cached"):
-            self.cached += 1
-        self.states[event.seq] = state
-        if state == "running" and self.began is None:
-            self.began = event.time
+        state, before = event.data["state"], self._states.get(event.seq)
         if event.kind == PROGRESS:
-            self.progress = event.data.get("value")
-        self.ended = event.time if self.done == len(self.states) else None
+            self._progress = event.data.get("value")
+        if state == before:
+            return
+        if before is not None:
+            self._counts[before] -= 1
+            self._done -= before in _FINISHED
+        self._states[event.seq] = state
+        self._counts[state] += 1
+        self._done += state in _FINISHED
+        if state in _FINISHED and event.data.get("cached"):
+            self._kept += 1
+        elif state == "running" and self._began is None:
+            self._began = event.time
+        self._ended = event.time if self._done == len(self._states) else None
+
+    def row(self, now: float) -> Row:
+        """How it stands."""
+        total = len(self._states)
+        alone = total == 1 and self._progress is not None and self._ended is None
+        began = self._began
+        return Row(
+            self.name,
+            self._state(),
+            self._done,
+            total,
+            kept=self._kept,
+            bad=sum(self._counts[state] for state in _BAD),
+            share=self._progress or 0.0 if alone else self._done / total,
+            seconds=(self._ended if self._ended is not None else now) - began if began is not None else None,
+        )
+
+    def _state(self) -> str:
+        """The one state that stands for all of its tasks."""
+        for state in ("running", *_BAD):
+            if self._counts[state]:
+                return state
+        if self._done == len(self._states):
+            return "succeeded"
+        return "ready" if self._counts["ready"] or self._done else "pending"
 
 
 class RunProgress:
-    """Shows one run; use it as a context manager, which gives the listeners to pass to `run`."""
+    """Shows one run. Pass it as a listener; it begins and ends with the run.
+
+    As a context manager it gives the listeners to pass, and ends with the block even if the run is broken off.
+    """
 
     def __init__(self, console: Console | None = None) -> None:
-        from rich.console import Console
-
-        self._console = console or Console()
-        self._lines: dict[str, _Line] = {}
+        self.run: str | None = None  # id of the run, once it has begun
+        self._console = console
+        self._screen: Screen | None = None
         self._lock = threading.Lock()
-        self._live: Any = None
+        self._steps: dict[str, _Step] = {}
         self._title = ""
-        self._began = time.time()
-
-    @staticmethod
-    @contextmanager
-    def silent() -> Iterator[tuple[Listener, ...]]:
-        """Shows nothing."""
-        yield ()
+        self._state = "running"
+        self._began = self._now = time.time()
 
     def __enter__(self) -> tuple[Listener, ...]:
-        if self._console.is_terminal or self._console.is_jupyter:
-            from rich.live import Live
-
-            self._live = Live(console=self._console, refresh_per_second=8, get_renderable=self.render)
-            self._live.start()
-        return (self.listen,)
+        return (self,)
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._live is not None:
-            self._live.refresh()
-            self._live.stop()
+        self._close()
 
-    def listen(self, events: Sequence[Event]) -> None:
+    def __call__(self, events: Sequence[Event]) -> None:
         """Take events of the run."""
+        said = []
         with self._lock:
             for event in events:
-                if event.kind == RUN_STARTED:
-                    self._began = event.time
-                    self._title = f"{event.data['flow']} on {event.data['executor']}, run {event.run}"
-                    self._say(self._title)
-                elif event.kind in (TASK_CREATED, TASK_STATE, PROGRESS) and event.data["kind"] != "record":
-                    self._take(event)
-                elif event.kind in (IGNORED_ERROR, WARNING):
-                    self._say(str(event.data.get("message") or f"nobody looked at: {event.data.get('error')}"))
-                elif event.kind == RUN_FINISHED and self._live is not None:
-                    self._live.refresh()
+                said += self._take(event)
+        if self._screen is None:
+            self._screen = screen_for(self._console, self.status)
+            self._screen.open()
+        for text in said:
+            self._screen.say(text)
+        if any(event.kind == RUN_FINISHED for event in events):
+            self._close()
+        else:
+            self._screen.update()
 
-    def _take(self, event: Event) -> None:
-        line = self._lines.setdefault(event.data["name"], _Line(event.data["name"]))
-        before = line.ended
-        line.take(event)
-        if before is None and line.ended is not None and len(line.states) == 1:
-            self._say(f"  {MARK[line.state]} {line.name} {_seconds(line)}")
+    def status(self) -> Status:
+        """How the run stands now."""
+        with self._lock:
+            now = time.time() if self._state == "running" else self._now
+            return Status(
+                self._title, self.run or "", self._state, now - self._began,
+                [step.row(now) for step in self._steps.values()],
+            )  # fmt: skip
 
-    def _say(self, text: str) -> None:
-        if self._live is None:
-            self._console.print(text, markup=False)
+    def _take(self, event: Event) -> list[str]:
+        """Take an event; returns what is to be said at once."""
+        data = event.data
+        if event.kind == RUN_STARTED:
+            self.run, self._began = event.run, event.time
+            self._title = f"{data['flow']} on {data['executor']}" + (", resumed" if data.get("resumed") else "")
+        elif event.kind == RUN_FINISHED:
+            self._state, self._now = data["state"], event.time
+        elif event.kind in (IGNORED_ERROR, WARNING):
+            return [str(data.get("message") or f"nobody looked at the error of {data['key']}: {data['error']}")]
+        elif event.kind in (TASK_CREATED, TASK_STATE, PROGRESS) and data["kind"] != "record":
+            name = data["name"]
+            self._steps.setdefault(name, _Step(name)).take(event)
+        return []
 
-    def render(self) -> Table:
-        """The lines as they are now."""
-        from rich.progress_bar import ProgressBar
-        from rich.table import Table
-        from rich.text import Text
-
-        table = Table(box=None, show_header=False, pad_edge=False, title=self._title or None, title_justify="left")
-        for _ in range(4):
-            table.add_column(no_wrap=True)
-        lines = (
-            sorted(self._lines.values(), key=lambda line: line.ended is not None)
-            if self._crowded
-            else self._lines.values()
-        )
-        for line in list(lines)[:_MOST_LINES]:
-            total, state = len(line.states), line.state
-            share = (
-                line.progress if total == 1 and line.progress is not None and line.ended is None else line.done / total
-            )
-            many = f"{line.done}/{total}" if total > 1 else ""
-            cached = f" ({line.cached} kept)" if line.cached else ""
-            table.add_row(
-                Text(f"{MARK[state]} {line.name}", style=TERMINAL[state]),
-                ProgressBar(total=1.0, completed=share, width=24),
-                many + cached,
-                _seconds(line),
-            )
-        if self._crowded:
-            table.add_row(f"… {len(self._lines) - _MOST_LINES} more steps", "", "", "")
-        return table
-
-    @property
-    def _crowded(self) -> bool:
-        return len(self._lines) > _MOST_LINES
-
-
-def _seconds(line: _Line) -> str:
-    if line.began is None:
-        return ""
-    return f"{(line.ended or time.time()) - line.began:.1f} s"
+    def _close(self) -> None:
+        screen, self._screen = self._screen, None
+        if screen is not None:
+            screen.close()

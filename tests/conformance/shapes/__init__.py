@@ -16,7 +16,7 @@ class Shape:
     args: tuple[Any, ...] = ()
     value: Any = None  # expected; compared by `same`
     error: type[BaseException] | None = None  # expected instead of a value
-    match: str = ""  # part of the error's message
+    match: str | None = None  # part of the error's message
     states: dict[str, str] = field(default_factory=dict)  # of some tasks, by key
     attempts: dict[str, int] = field(default_factory=dict)
     plain: bool = True  # whether plain Python gives the same value

@@ -1,0 +1,1 @@
+"""Processes killed at random: nothing finished is lost, nothing is done twice that was on record."""

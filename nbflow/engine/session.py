@@ -6,6 +6,7 @@ import json
 import logging
 import os
 import random
+import secrets
 import socket
 import threading
 import uuid
@@ -50,7 +51,9 @@ class RunOptions:
     tags: tuple[str, ...] = ()
     listeners: tuple[Listener, ...] = ()
     clock: Clock | None = None
-    random: Callable[[], float] = field(default=random.random)  # for jitter; returns a float in [0, 1)
+    random: Callable[[], float] = field(
+        default=random.SystemRandom().random
+    )  # for jitter; in [0, 1). Not the global generator, whose state is the user's
 
 
 @dataclass(slots=True)
@@ -206,7 +209,7 @@ def begin(spec: FlowSpec, args: tuple[Any, ...], kwargs: dict[str, Any], options
     version = version_record(spec, values, now)
     owner, started = _this_process()
     record = RunRecord(
-        id=names.run_id(now, random.getrandbits(30)),
+        id=names.run_id(now, secrets.randbits(30)),
         flow=spec.name,
         version=version.id,
         state=State.RUNNING.value,

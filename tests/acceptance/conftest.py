@@ -1,0 +1,59 @@
+"""A project folder with a flow file that tests edit between commands."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+
+class Project:
+    """A folder, and the nbflow command in it."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def write(self, name: str, text: str) -> Path:
+        """Write a file of the project."""
+        path = self.folder / name
+        path.write_text(text)
+        return path
+
+    def edit(self, name: str, old: str, new: str) -> None:
+        """Change a part of a file."""
+        path = self.folder / name
+        text = path.read_text()
+        assert old in text
+        path.write_text(text.replace(old, new))
+
+    def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """Run `nbflow` with these arguments."""
+        command = [sys.executable, "-m", "nbflow", *arguments]
+        environment = {**os.environ, "NBFLOW_ECHO": "false", "PYTHONDONTWRITEBYTECODE": "1", "COLUMNS": "200"}
+        return subprocess.run(command, cwd=self.folder, env=environment, capture_output=True, text=True, check=False)
+
+    def json(self, *arguments: str) -> Any:
+        """What a command prints with --json."""
+        done = self.run(*arguments, "--json")
+        assert done.stdout, done.stderr
+        return json.loads(done.stdout)
+
+    def calls(self) -> list[str]:
+        """What the steps noted in calls.txt, and forget it."""
+        path = self.folder / "calls.txt"
+        lines = path.read_text().split() if path.exists() else []
+        path.unlink(missing_ok=True)
+        return sorted(lines)
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Project:
+    """An empty project."""
+    folder = tmp_path / "work"
+    (folder / ".nbflow").mkdir(parents=True)
+    return Project(folder)

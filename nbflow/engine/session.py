@@ -202,6 +202,7 @@ def begin(spec: FlowSpec, args: tuple[Any, ...], kwargs: dict[str, Any], options
 
     settings = settings_module.current()
     clock = options.clock or SystemClock()
+    executor = registry.check_name(options.executor or spec.executor or settings.executor)
     db = stores.database(options.db)
     values = stores.value_store(settings)
     now = clock.time()
@@ -213,7 +214,7 @@ def begin(spec: FlowSpec, args: tuple[Any, ...], kwargs: dict[str, Any], options
         flow=spec.name,
         version=version.id,
         state=State.RUNNING.value,
-        executor=options.executor or spec.executor or settings.executor,
+        executor=executor,
         workers=options.workers or spec.workers or settings.workers,
         parameters=parameter_texts(spec, args, kwargs),
         inputs=input_bytes(values, args, kwargs),
@@ -232,7 +233,6 @@ def begin(spec: FlowSpec, args: tuple[Any, ...], kwargs: dict[str, Any], options
         **dict.fromkeys(("result_digest", "result_size", "result_type", "result", "result_uri")),
         **dict.fromkeys(("error_type", "error_message", "error")),
     )
-    registry.check_name(record.executor)
     with db.write() as connection:
         versions.add(connection, version)
         runs.create(connection, record)
@@ -253,6 +253,8 @@ def resume(
     with db.read() as connection:
         record = runs.get(connection, run_id)
         version = versions.get(connection, record.version) if record.version else None
+    clock = options.clock or SystemClock()
+    runs.check_free(record, clock.time())
     if spec is None:
         if version is None:
             raise NbflowError(f"Run {run_id} has no stored flow; pass the flow: flow.resume({run_id!r}).")
@@ -263,7 +265,6 @@ def resume(
         )
     args, kwargs = values.get(values.unseal_stored(record.inputs))
     owner, started = _this_process()
-    clock = options.clock or SystemClock()
     runs.claim(db, run_id, owner, os.getpid(), started, LEASE, clock.time())
     with db.read() as connection:
         history = tasks.of_run(connection, run_id)

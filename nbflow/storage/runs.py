@@ -79,12 +79,7 @@ def claim(
     `lease`: seconds for which the claim holds without being renewed.
     """
     with database.write() as connection:
-        record = get(connection, run)
-        if alive(record, now):
-            raise RunActiveError(
-                f"Run {run} is executed by process {record.owner_pid} on {record.host} right now. "
-                "Wait for it, or cancel it first.",
-            )
+        check_free(get(connection, run), now)
         values = {
             "owner": owner,
             "owner_pid": pid,
@@ -102,6 +97,15 @@ def claim(
             update(attempts).where(and_(attempts.c.run == run, attempts.c.state == State.RUNNING.value)).values(_LOST)
         )
         return get(connection, run)
+
+
+def check_free(record: RunRecord, now: float) -> None:
+    """Raise RunActiveError if a living process executes a run."""
+    if alive(record, now):
+        raise RunActiveError(
+            f"Run {record.id} is executed by process {record.owner_pid} on {record.host} right now. "
+            "Wait for it, or cancel it first.",
+        )
 
 
 def alive(record: RunRecord, now: float) -> bool:

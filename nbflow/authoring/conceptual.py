@@ -26,8 +26,11 @@ def conceptual_picture(spec: FlowSpec) -> Picture:
 
 
 def _names(function: Any) -> dict[str, Any]:
-    closure = inspect.getclosurevars(function)
-    return {**closure.globals, **closure.nonlocals}
+    # All globals: those used in comprehensions only are not among the function's own closure variables.
+    names = dict(getattr(function, "__globals__", {}))
+    if inspect.isfunction(function):
+        names |= inspect.getclosurevars(function).nonlocals
+    return names
 
 
 class _Finder(ast.NodeVisitor):

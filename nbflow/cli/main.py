@@ -2,28 +2,45 @@
 
 from __future__ import annotations
 
-import os
+import io
 import sys
+from contextvars import ContextVar
 from typing import Annotated
 
 import typer
 
-from nbflow.cli import maintenance, run, show
+from nbflow.cli import logs, maintenance, run, show
+from nbflow.cli.codes import INTERRUPTED, exit_code
+from nbflow.cli.output import note
 from nbflow.model import errors
+from nbflow.views.words import plain
 
-SUCCESS, FAILED, USAGE, NOT_FOUND, STORAGE, INTERRUPTED = 0, 1, 2, 3, 4, 130
+_HELP = """Run notebooks and functions as flows: side by side, recorded, and resumed where they stopped.
+
+[bold]nbflow run analysis.ipynb -p rate=0.1[/bold]   a notebook; writes analysis.executed.ipynb\n
+[bold]nbflow run flows.py:training[/bold]            a function with @flow\n
+[bold]nbflow show last[/bold]                        what became of it\n
+[bold]nbflow resume last[/bold]                      go on after a failure; finished steps are kept
+"""
+_EPILOG = """[bold]Exit codes[/bold]  0 success · 1 the flow failed, or doctor found something broken · 2 bad input ·
+3 no such run · 4 database or stored values · 130 interrupted.
+
+State is kept in the project's folder .nbflow, or where --db or NBFLOW_DB says."""
+
+_DEBUG: ContextVar[bool] = ContextVar("nbflow_debug", default=False)
 
 app = typer.Typer(
     name="nbflow",
     no_args_is_help=True,
-    add_completion=True,
     rich_markup_mode="rich",
     pretty_exceptions_enable=False,
-    help="Run notebooks and functions as flows: side by side, recorded, and resumed where they stopped.",
-    epilog="Exit codes: 0 success, 1 the flow failed, 2 bad input, 3 no such run, 4 database or disk, 130 interrupted.",
+    context_settings={"help_option_names": ["-h", "--help"]},
+    help=_HELP,
+    epilog=_EPILOG,
 )
 run.add_to(app)
 show.add_to(app)
+logs.add_to(app)
 maintenance.add_to(app)
 
 
@@ -35,38 +52,29 @@ def _version(asked: bool) -> None:
         raise typer.Exit
 
 
-@app.callback()
+@app.callback(help=_HELP)
 def options(
     version: Annotated[
         bool, typer.Option("--version", help="Show the version and exit.", callback=_version, is_eager=True)
     ] = False,
     debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of nbflow's own errors.")] = False,
 ) -> None:
-    """Run notebooks and functions as flows."""
-    if debug:
-        os.environ["_NBFLOW_DEBUG"] = "1"
+    """Take the options that stand before a command."""
+    _DEBUG.set(debug)
 
 
 def main() -> None:
     """Run the command line; errors of nbflow's become one message and an exit code."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")  # a terminal without ✓ is no reason to fail
     try:
         app()
     except errors.NbflowError as error:
-        if os.environ.get("_NBFLOW_DEBUG"):
+        if _DEBUG.get():
             raise
-        typer.echo(f"nbflow: {error}", err=True)
+        note(plain(str(error)))
         sys.exit(exit_code(error))
     except KeyboardInterrupt:
-        typer.echo("nbflow: interrupted. Go on with: nbflow resume last", err=True)
+        note("interrupted.")
         sys.exit(INTERRUPTED)
-
-
-def exit_code(error: errors.NbflowError) -> int:
-    """The exit code for an error that ends a command."""
-    if isinstance(error, errors.RunNotFoundError):
-        return NOT_FOUND
-    if isinstance(error, errors.StorageError):
-        return STORAGE
-    if isinstance(error, (errors.TaskError, errors.RunFailedError, errors.PathChangedError)):
-        return FAILED
-    return USAGE

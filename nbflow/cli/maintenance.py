@@ -3,21 +3,30 @@
 from __future__ import annotations
 
 import importlib.util
+import os
 import platform
 import re
+import shutil
 import sys
 import time
-from importlib.metadata import PackageNotFoundError, version
-from typing import Annotated, Any
+from collections.abc import Callable
+from importlib.metadata import entry_points, version
+from pathlib import Path
+from typing import Annotated
 
 import typer
 from rich.table import Table
 from rich.text import Text
 
 from nbflow.cli.output import Db, Json, console, print_json
-from nbflow.model.errors import ConfigError, DatabaseMissingError, NbflowError
+from nbflow.model.errors import ConfigError, DatabaseCorruptError, DatabaseMissingError, NbflowError, StorageError
+from nbflow.views.words import bytes_text
 
-_EXTRAS = {"postgres": "psycopg", "s3": "s3fs", "notebooks": "sklearn"}
+_EXTRAS = {  # extra → a module that it brings, and its package
+    "postgres": ("psycopg", "psycopg"),
+    "s3": ("s3fs", "s3fs"),
+    "notebooks": ("sklearn", "scikit-learn"),
+}
 _UNITS = {"m": 60, "h": 3600, "d": 86_400, "w": 604_800}
 
 
@@ -32,7 +41,7 @@ def doctor(db: Db = None, as_json: Json = False) -> None:
 
     Exits with 1 if something is broken.
     """
-    findings = [_nbflow(), *_settings_and_stores(db), _executors(), *_extras()]
+    findings = [_nbflow(), *_settings_and_stores(db), *_executors(), *_extras()]
     if as_json:
         print_json([{"what": what, "ok": ok, "told": told} for what, ok, told in findings])
     else:
@@ -62,12 +71,12 @@ def _settings_and_stores(db: str | None) -> list[Finding]:
     return [
         ("executor", True, f"{current.executor}, {current.workers} at a time"),
         _checked("database", lambda: _database(db)),
-        _checked("artifacts", lambda: f"{current.artifacts} ({_artifacts()})"),
-        _checked("signing key", lambda: f"in {current.home}" if _key(current.home) else ""),
+        _checked("artifacts", lambda: _artifacts(current.artifacts)),
+        _checked("signing key", lambda: _key(current.home)),
     ]
 
 
-def _checked(what: str, check: Any) -> Finding:
+def _checked(what: str, check: Callable[[], str]) -> Finding:
     try:
         return what, True, check()
     except DatabaseMissingError as error:
@@ -78,49 +87,63 @@ def _checked(what: str, check: Any) -> Finding:
 
 def _database(db: str | None) -> str:
     from nbflow.engine import stores
-    from nbflow.storage import runs, schema
+    from nbflow.storage import health, runs
 
     database = stores.database(db, create=False)
+    found = health.examine(database)
+    if found.damage is not None:
+        raise DatabaseCorruptError(f"{database.url} is damaged: {found.damage}. Restore a copy, or start anew.")
     with database.read() as connection:
         count = runs.count(connection)
-    return f"{database.url}, schema {schema.VERSION}, {count} runs"
+    return f"{database.url}, schema {found.schema}, {bytes_text(found.size)}, {count} runs"
 
 
-def _artifacts() -> str:
-    from nbflow import settings
+def _artifacts(url: str) -> str:
     from nbflow.values.artifacts import open_store
 
-    found = open_store(settings.current().artifacts).names()
-    return f"{len(found)} files, {_size(sum(size for _, size, _ in found))}"
+    found = open_store(url).names()
+    told = f"{url}, {len(found)} files, {bytes_text(sum(size for _, size, _ in found))}"
+    if "://" in url:
+        return told
+    folder = next(folder for folder in (Path(url), *Path(url).absolute().parents) if folder.exists())
+    if not os.access(folder, os.W_OK):
+        raise StorageError(f"{url} cannot be written to. Correct the rights of {folder}, or set NBFLOW_ARTIFACTS.")
+    return f"{told}, {bytes_text(shutil.disk_usage(folder).free)} free"
 
 
-def _key(home: Any) -> bool:
-    from nbflow.values.signing import load_key
+def _key(home: Path) -> str:
+    from nbflow.values.signing import KEY_VARIABLE, load_key
 
-    return bool(load_key(home))
+    load_key(home)
+    return f"from {KEY_VARIABLE}" if os.environ.get(KEY_VARIABLE) else f"in {home}"
 
 
-def _executors() -> Finding:
+def _executors() -> list[Finding]:
+    """Those of other packages are loaded, as only that tells whether they can be."""
     from nbflow.executors import registry
 
-    return "executors", True, ", ".join(registry.known())
+    built_in = ("serial", "threads", "processes")
+    found: list[Finding] = [("executors", True, ", ".join(built_in))]
+    for point in entry_points(group=registry.GROUP):
+        if point.name not in built_in:
+            try:
+                point.load()
+            except Exception as error:  # whatever another package may raise while it is imported
+                told = f"{point.value} cannot be loaded: {type(error).__name__}: {error}. Install what it needs."
+                found.append((f"executor {point.name}", False, told))
+            else:
+                found.append((f"executor {point.name}", True, point.value))
+    return found
 
 
 def _extras() -> list[Finding]:
     found: list[Finding] = []
-    for extra, module in _EXTRAS.items():
+    for extra, (module, package) in _EXTRAS.items():
         if importlib.util.find_spec(module) is None:
             found.append((f"extra {extra}", None, f"not installed; get it: pip install 'nbflow[{extra}]'"))
         else:
-            found.append((f"extra {extra}", True, f"{module} {_version(module)}".rstrip()))
+            found.append((f"extra {extra}", True, f"{package} {version(package)}"))
     return found
-
-
-def _version(module: str) -> str:
-    try:
-        return version({"sklearn": "scikit-learn"}.get(module, module))
-    except PackageNotFoundError:
-        return ""
 
 
 def gc(
@@ -138,9 +161,12 @@ def gc(
 
     before = time.time() - _age(older_than) if older_than else None
     plan = cleaning.plan(before, db=db)
-    told = f"{len(plan.runs)} runs, {plan.expired} cache entries, {len(plan.artifacts)} artifacts ({_size(plan.size)})"
+    artifacts = f"{len(plan.artifacts)} artifacts ({bytes_text(plan.size)})"
+    told = f"{len(plan.runs)} runs, {plan.expired} cache entries, {artifacts}"
     nothing = not (plan.runs or plan.expired or plan.artifacts)
-    if not (dry_run or nothing or yes or as_json):
+    if not (dry_run or nothing or yes):
+        if as_json or not sys.stdin.isatty():
+            raise ConfigError(f"gc would remove {told}. Say --yes to do so, or --dry-run to look only.")
         typer.confirm(f"Remove {told}?", abort=True)
     if not (dry_run or nothing):
         cleaning.carry_out(plan, db=db)
@@ -158,11 +184,3 @@ def _age(text: str) -> float:
     if match is None:
         raise ConfigError(f"--older-than takes an age such as 30d, 12h, 45m or 2w, not {text!r}.")
     return float(match[1]) * _UNITS[match[2]]
-
-
-def _size(count: float) -> str:
-    for unit in ("bytes", "kB", "MB", "GB"):
-        if count < 1000 or unit == "GB":
-            return f"{count:.0f} {unit}" if unit == "bytes" else f"{count:.1f} {unit}"
-        count /= 1000
-    return ""

@@ -1,27 +1,34 @@
-"""What the commands have in common: where they print, and how times and states look."""
+"""What the commands have in common: their options, where they print, and how states look."""
 
 from __future__ import annotations
 
 import json
 import sys
 from datetime import datetime
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 from rich.console import Console
 from rich.text import Text
 
+from nbflow.model.errors import ConfigError
 from nbflow.views.palette import MARK, TERMINAL
 
-Db = Annotated[str | None, typer.Option("--db", metavar="URL", help="Database: a path or URL; default: the project's.")]
-Json = Annotated[bool, typer.Option("--json", help="Print JSON for scripts.")]
+Db = Annotated[
+    str | None,
+    typer.Option("--db", metavar="URL", help="Database: a path or URL.  [default: NBFLOW_DB, else the project's]"),
+]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")]
+_ENDLESS = 1000  # characters of a line in a file or pipe
 
-_WIDE = 200  # characters of a line where no terminal says how many there are
+RunId = Annotated[str, typer.Argument(metavar="RUN", help='Id of a run, a unique beginning of one, or "last".')]
 
 
 def console() -> Console:
-    """Where people read."""
-    return Console(highlight=False, width=None if sys.stdout.isatty() else _WIDE)
+    """Where people read. Without a terminal, lines are as long as they are."""
+    terminal = sys.stdout.isatty()
+    return Console(highlight=False, soft_wrap=not terminal, width=None if terminal else _ENDLESS)
 
 
 def print_json(value: Any) -> None:
@@ -29,22 +36,14 @@ def print_json(value: Any) -> None:
     typer.echo(json.dumps(value, indent=2, ensure_ascii=False))
 
 
+def note(text: str) -> None:
+    """Tell people something beside the output proper."""
+    typer.echo(f"nbflow: {text}", err=True)
+
+
 def state_text(state: str) -> Text:
     """A state with its mark and colour."""
     return Text(f"{MARK[state]} {state}", style=TERMINAL[state])
-
-
-def seconds_text(seconds: float | None) -> str:
-    """A duration as people write it."""
-    if seconds is None:
-        return ""
-    if seconds < 1:
-        return f"{seconds * 1000:.0f} ms"
-    if seconds < 60:
-        return f"{seconds:.1f} s"
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours} h {minutes:02d} min" if hours else f"{minutes} min {rest:02d} s"
 
 
 def time_text(seconds: float | None) -> str:
@@ -52,6 +51,8 @@ def time_text(seconds: float | None) -> str:
     return datetime.fromtimestamp(seconds).astimezone().strftime("%Y-%m-%d %H:%M:%S") if seconds is not None else ""
 
 
-def plain(text: str) -> str:
-    """Text from elsewhere without what would steer the terminal."""
-    return "".join(char if char.isprintable() or char in "\n\t" else "�" for char in text)
+def writable(path: Path, option: str) -> Path:
+    """`path` if a file can be written there; found out before work is done for it. Raises ConfigError."""
+    if path.is_dir() or not path.absolute().parent.is_dir():
+        raise ConfigError(f"{option} cannot be {path}: give the name of a file in a folder that exists.")
+    return path

@@ -2,17 +2,40 @@
 
 from __future__ import annotations
 
+import json
 import sys
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, redirect_stdout
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
-from nbflow.cli.output import Db, Json, console, plain, print_json, seconds_text, state_text
+from nbflow.cli.codes import FAILED, INTERRUPTED, STORAGE, exit_code
+from nbflow.cli.output import Db, Json, RunId, console, note, print_json, state_text, writable
+from nbflow.model.errors import ConfigError, FlowNotFoundError
+from nbflow.views.words import one_line, plain, seconds_text
 
-Out = Annotated[Path | None, typer.Option("--out", metavar="FILE", help="Where to write the executed notebook.")]
-Executor = Annotated[str | None, typer.Option("--executor", metavar="NAME", help="serial, threads, processes, ...")]
-Workers = Annotated[int | None, typer.Option("--workers", min=1, help="How many steps at once; default: the cores.")]
+if TYPE_CHECKING:
+    from nbflow.client.run import Run
+    from nbflow.model.specs import FlowSpec
+    from nbflow.views.progress import RunProgress
+
+Out = Annotated[
+    Path | None,
+    typer.Option("--out", metavar="FILE", help="Where to write the executed notebook.  [default: NAME.executed.ipynb]"),
+]
+Executor = Annotated[
+    str | None,
+    typer.Option(
+        "--executor", metavar="NAME", help="Where steps run: serial, threads, processes, or another that is installed."
+    ),
+]
+Workers = Annotated[int | None, typer.Option("--workers", min=1, help="How many steps run at a time.")]
+
+_LONGEST_RESULT = 200  # characters
 
 
 def add_to(app: typer.Typer) -> None:
@@ -24,7 +47,8 @@ def add_to(app: typer.Typer) -> None:
 def run(
     target: Annotated[str, typer.Argument(help="A notebook (analysis.ipynb), module:flow or file.py:flow.")],
     parameters: Annotated[
-        list[str] | None, typer.Option("--parameter", "-p", metavar="NAME=VALUE", help="A parameter of the flow.")
+        list[str] | None,
+        typer.Option("--parameter", "-p", metavar="NAME=VALUE", help="Set a parameter; lists and dicts as JSON."),
     ] = None,
     executor: Executor = None,
     workers: Workers = None,
@@ -35,23 +59,30 @@ def run(
 ) -> None:
     """Run a notebook or a flow, and tell how it went.
 
-    A notebook's cells run as steps, side by side where they do not need one another; the executed notebook is written
-    beside it as NAME.executed.ipynb, or to --out.
+    A notebook's cells run as steps, side by side where they do not need one another. The executed notebook, with every
+    output in place, is written beside it as NAME.executed.ipynb, or to --out; also if a step fails.
+
+    nbflow run analysis.ipynb -p rate=0.1 --out report.ipynb
+
+    nbflow run flows.py:training -p url=data.csv -p 'rates=[0.1, 0.01]' --executor processes
+
+    Exits with 0 if it succeeded, 1 if it failed.
     """
+    from nbflow.cli import parameters as texts
     from nbflow.cli import targets
 
     flow = targets.find(target)
-    given = targets.parameters(flow, parameters or [])
+    notebook = _notebook_path(target if flow.spec.kind == "notebook" else None, out)
+    given = texts.parameters(flow, parameters or [])
     options: dict[str, Any] = {"executor": executor, "workers": workers, "db": db, "tags": tags or []}
-    with _progress(quiet=as_json) as listeners:
-        finished = flow.run(**given, **{key: value for key, value in options.items() if value}, listeners=listeners)
-    _conclude(finished, _notebook_path(target, out), as_json=as_json)
+    chosen = {name: value for name, value in options.items() if value}
+    _execute(lambda listeners: flow.run(**given, **chosen, listeners=listeners), notebook, db, as_json=as_json)
 
 
 def resume(
-    run_id: Annotated[str, typer.Argument(metavar="RUN", help='Id of the run, the beginning of one, or "last".')],
+    run_id: RunId,
     target: Annotated[
-        str | None, typer.Option("--flow", metavar="TARGET", help="Where the flow's code is, if it has moved.")
+        str | None, typer.Option("--flow", metavar="TARGET", help="Where the flow's code is now, if it has moved.")
     ] = None,
     executor: Executor = None,
     workers: Workers = None,
@@ -59,59 +90,135 @@ def resume(
     out: Out = None,
     as_json: Json = False,
 ) -> None:
-    """Go on with a run where it stopped.
+    """Go on with a run where it stopped: after a failure, an interruption, or the death of its process.
 
     Finished steps are kept as long as their code and inputs are the same; the others run, with the code as it is now.
+
+    Exits with 0 if it succeeded, 1 if it failed again.
     """
     from nbflow.cli import targets
     from nbflow.client.run import find
 
     found = find(run_id, db=db)
-    spec = targets.find(target).spec if target else None
-    options = {key: value for key, value in (("executor", executor), ("workers", workers)) if value}
-    with _progress(quiet=as_json) as listeners:
-        finished = found.resume(spec=spec, listeners=listeners, **options)
-    _conclude(finished, _notebook_path(finished.notebook or "", out), as_json=as_json)
+    spec = targets.find(target).spec if target else _present_code(found, db)
+    notebook = _notebook_path(found.notebook, out)
+    options = {name: value for name, value in (("executor", executor), ("workers", workers)) if value}
+    _execute(lambda listeners: found.resume(spec=spec, listeners=listeners, **options), notebook, db, as_json=as_json)
 
 
-def _progress(*, quiet: bool) -> Any:
+def _present_code(run: Run, db: str | None) -> FlowSpec | None:
+    """The flow as it is now; None, and a note, if only the code that was stored with the run is left."""
+    from nbflow.engine import loader, stores
+    from nbflow.storage import versions
+
+    record = run.record
+    with stores.database(db, create=False).read() as connection:
+        version = versions.get(connection, record.version) if record.version is not None else None
+    if version is None or version.reference is None or version.reference.startswith("__main__:"):
+        return None
+    sys.path.append(record.cwd)  # where its modules were found, if it was started elsewhere
+    try:
+        return loader.load(version.reference)
+    except FlowNotFoundError as error:
+        note(f"{error} Going on with the code as it was stored with the run; --flow names the present one.")
+        return None
+
+
+def _notebook_path(source: str | None, out: Path | None) -> Path | None:
+    """Where the executed notebook goes. Asked before the run, which may take hours."""
+    if source is None:
+        if out is not None:
+            raise ConfigError("--out is for notebooks; the result of a function is kept with its run.")
+        return None
+    beside = Path(source).with_name(f"{Path(source).stem}.executed.ipynb")
+    return writable(out or beside, "--out")
+
+
+def _execute(start: Callable[[Any], Run], notebook: Path | None, db: str | None, *, as_json: bool) -> None:
+    """Run with progress shown, write the executed notebook and tell what came of it."""
+    began = time.monotonic()
+    with _shown(quiet=as_json, echo=notebook is None and not as_json) as progress:
+        try:
+            finished = start((progress,))
+        except KeyboardInterrupt:
+            progress.__exit__(None, None, None)
+            _interrupted(progress.run, notebook, db)
+    seconds = time.monotonic() - began
+    written = finished.save_notebook(notebook) if notebook is not None else None
+    if as_json:
+        _tell_script(finished, written, seconds)
+    else:
+        _tell_people(finished, written, seconds)
+    error = finished.error
+    if error is not None:
+        sys.exit(STORAGE if exit_code(error) == STORAGE else FAILED)
+
+
+@contextmanager
+def _shown(*, quiet: bool, echo: bool) -> Iterator[RunProgress]:
+    """Progress for people; for scripts nothing but the result goes to stdout. Outputs of cells go to the notebook."""
+    from rich.console import Console
+
+    from nbflow.settings import configure
     from nbflow.views.progress import RunProgress
 
-    return RunProgress.silent() if quiet else RunProgress(console())
-
-
-def _notebook_path(target: str, out: Path | None) -> Path | None:
-    if not target.endswith(".ipynb"):
-        return out
-    source = Path(target)
-    return out or source.with_name(f"{source.stem}.executed.ipynb")
-
-
-def _conclude(finished: Any, notebook: Path | None, *, as_json: bool) -> None:
-    written = finished.save_notebook(notebook) if notebook is not None else None
-    error = finished.error
-    record = finished.record
-    seconds = record.finished_at - record.started_at if record.finished_at and record.started_at else None
-    if as_json:
-        print_json(
-            {
-                "run": finished.id,
-                "flow": record.flow,
-                "state": str(finished.state),
-                "seconds": seconds,
-                "error": f"{record.error_type}: {record.error_message}" if record.error_type else None,
-                "notebook": str(written) if written else None,
-            }
-        )
+    configure(echo=echo)
+    progress = RunProgress(Console(quiet=True) if quiet else console())
+    if quiet:
+        with redirect_stdout(sys.stderr):
+            yield progress
     else:
-        screen = console()
-        screen.print(
-            state_text(str(finished.state)), f"run {finished.id} of {plain(record.flow)}, {seconds_text(seconds)}"
-        )
-        if written:
-            screen.print(f"  notebook: {written}")
-        if error is not None:
-            screen.print(plain(finished.explanation()), markup=False)
-            screen.print(f"  look:  nbflow show {finished.id}\n  go on: nbflow resume {finished.id}")
-    if error is not None:
-        sys.exit(1)
+        with progress:
+            yield progress
+
+
+def _interrupted(run_id: str | None, notebook: Path | None, db: str | None) -> NoReturn:
+    from nbflow.client.run import Run
+
+    if run_id is None:
+        note("interrupted before the run began.")
+    else:
+        if notebook is not None:
+            Run(run_id, db=db).save_notebook(notebook)
+        note(f"interrupted. What is finished is kept; go on with: nbflow resume {run_id}")
+    sys.exit(INTERRUPTED)
+
+
+def _tell_script(run: Run, notebook: Path | None, seconds: float) -> None:
+    record, value = run.record, None
+    if notebook is None and run.error is None:
+        value = run.result()
+    try:
+        json.dumps(value)
+    except (TypeError, ValueError):
+        value = one_line(repr(value), _LONGEST_RESULT)
+    print_json(
+        {
+            "run": record.id,
+            "flow": record.flow,
+            "state": record.state,
+            "seconds": round(seconds, 3),
+            "tasks": _counts(run),
+            "error": f"{record.error_type}: {record.error_message}" if record.error_type else None,
+            "result": value,
+            "notebook": str(notebook) if notebook else None,
+        }
+    )
+
+
+def _tell_people(run: Run, notebook: Path | None, seconds: float) -> None:
+    screen, record = console(), run.record
+    counts = ", ".join(f"{count} {state}" for state, count in _counts(run).items())
+    told = f"run {record.id} of {plain(record.flow)} in {seconds_text(seconds)}" + (f" ({counts})" if counts else "")
+    screen.print(state_text(record.state), told, markup=False)
+    if notebook is not None:
+        screen.print(f"  notebook: {notebook}", markup=False)
+    elif run.error is None and (value := run.result()) is not None:
+        screen.print(f"  result: {one_line(repr(value), _LONGEST_RESULT)}", markup=False)
+    if run.error is not None:
+        screen.print(f"\n{plain(run.explanation())}\n", markup=False)
+        screen.print(f"  look:  nbflow show {record.id}\n  go on: nbflow resume {record.id}")
+
+
+def _counts(run: Run) -> dict[str, int]:
+    return dict(Counter(str(task.state) for task in run.tasks() if task.record.kind != "record").most_common())

@@ -1,61 +1,74 @@
-"""`nbflow runs`, `show`, `logs` and `graph`."""
+"""`nbflow runs`, `show` and `graph`."""
 
 from __future__ import annotations
 
+import dataclasses
 import json
-import time
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.table import Table
 from rich.text import Text
 
-from nbflow.cli.output import Db, Json, console, plain, print_json, seconds_text, state_text, time_text
+from nbflow.cli.output import Db, Json, RunId, console, print_json, state_text, time_text, writable
+from nbflow.model.errors import ConfigError, DatabaseMissingError
+from nbflow.model.states import State
+from nbflow.views.words import one_line, plain, seconds_text
 
-RunId = Annotated[str, typer.Argument(metavar="RUN", help='Id of the run, the beginning of one, or "last".')]
+if TYPE_CHECKING:
+    from nbflow.client.run import Run, Task
+
+_MANY = 12  # tasks of a step of which those that succeeded are shown in one row
+_MOST_ERRORS = 5  # tracebacks shown
 
 
 def add_to(app: typer.Typer) -> None:
     """Register the commands."""
     app.command("runs")(runs)
     app.command("show")(show)
-    app.command("logs")(logs)
     app.command("graph")(graph)
 
 
 def runs(
     limit: Annotated[int, typer.Option("--limit", "-n", min=1, help="How many, newest first.")] = 20,
-    flow: Annotated[str | None, typer.Option("--flow", help="Only runs of this flow.")] = None,
-    state: Annotated[str | None, typer.Option("--state", help="Only runs in this state.")] = None,
+    flow: Annotated[str | None, typer.Option("--flow", metavar="NAME", help="Only runs of this flow.")] = None,
+    state: Annotated[State | None, typer.Option("--state", help="Only runs in this state.")] = None,
     db: Db = None,
     as_json: Json = False,
 ) -> None:
-    """List the latest runs."""
+    """List the latest runs.
+
+    "interrupted" is a run whose process has ended before the run did: `nbflow resume RUN` goes on with it.
+    """
     from nbflow.client.run import runs as latest
 
-    found = latest(limit=limit, flow=flow, state=state, db=db)
+    try:
+        found = latest(limit=limit, flow=flow, state=state.value if state else None, db=db)
+    except DatabaseMissingError:
+        if db is not None:
+            raise
+        found = []
     if as_json:
         print_json([_run_json(run) for run in found])
-        return
-    if not found:
-        console().print("No runs yet. Start one: nbflow run notebook.ipynb")
-        return
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for heading in ("run", "flow", "state", "started", "took", "parameters"):
-        table.add_column(heading, no_wrap=heading in ("run", "state", "started", "took"))
-    for run in found:
-        record = run.record
-        took = record.finished_at - record.started_at if record.finished_at and record.started_at else None
-        table.add_row(
-            record.id, Text(plain(record.flow)), _run_state(run), time_text(record.started_at), seconds_text(took),
-            Text(plain(_short_parameters(record.parameters))),
-        )  # fmt: skip
-    console().print(table)
+    elif not found:
+        asked = flow is not None or state is not None
+        console().print("No such runs." if asked else "No runs yet. Start one: nbflow run notebook.ipynb")
+    else:
+        console().print(_runs_table(found))
 
 
-def show(run_id: RunId, db: Db = None, as_json: Json = False) -> None:
-    """Tell what became of a run: its tasks, how long they took, and what went wrong."""
+def show(
+    run_id: RunId,
+    every: Annotated[bool, typer.Option("--all", help="Every task and traceback, however many.")] = False,
+    db: Db = None,
+    as_json: Json = False,
+) -> None:
+    """Tell what became of a run: its tasks, how long they took, and what went wrong.
+
+    Sub-flows' tasks stand indented under them. Tracebacks are trimmed to your own code.
+    """
     from nbflow.client.run import find
 
     run = find(run_id, db=db)
@@ -63,104 +76,149 @@ def show(run_id: RunId, db: Db = None, as_json: Json = False) -> None:
     if as_json:
         print_json({**_run_json(run), "tasks": [_task_json(task) for task in tasks], "events": run.events()})
         return
-    screen = console()
-    record = run.record
-    screen.print(_run_state(run), f"run {record.id} of {plain(record.flow)} on {record.executor}")
-    given = plain(_short_parameters(record.parameters)) or "none"
-    screen.print(f"  started {time_text(record.started_at)}   parameters: {given}", markup=False)
-    screen.print(_task_table(run, tasks))
-    for task in tasks:
-        trace = task.traceback
-        if trace:
-            screen.print(f"\n{task.key}", style="bold", markup=False)
-            screen.print(plain(trace.rstrip()), markup=False)
-    for event in run.events():
-        screen.print(f"{event['kind']}: {plain(str(event['data']))}", markup=False)
+    screen, record = console(), run.record
+    screen.print(_run_state(run), f"run {record.id} of {plain(record.flow)} on {record.executor}, "
+                 f"{seconds_text(_seconds(record))}", markup=False)  # fmt: skip
+    screen.print(f"  started {time_text(record.started_at)}", markup=False)
+    for name, values in (("parameters", _parameters(record)), ("tags", ", ".join(json.loads(record.tags)))):
+        if values:
+            screen.print(f"  {name} {one_line(values)}", markup=False)
+    if tasks:
+        screen.print(_tasks_table(run, tasks, every=every))
+    _print_errors(run, tasks, every=every)
+    for line in _told(run.events()):
+        screen.print(f"\n{line}", markup=False)
     if run.interrupted:
         screen.print(f"\nIts process has ended before the run did. Go on: nbflow resume {run.id}")
-
-
-def logs(
-    run_id: RunId,
-    task: Annotated[str | None, typer.Argument(metavar="TASK", help="A step's name or a task's key.")] = None,
-    follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on until the run is finished.")] = False,
-    db: Db = None,
-    as_json: Json = False,
-) -> None:
-    """Print what the tasks of a run wrote."""
-    from nbflow.client.run import find
-
-    run = find(run_id, db=db)
-    names = {item.record.seq: item.key for item in run.tasks()}
-    wanted = {seq for seq, key in names.items() if task in (None, key, key.rpartition("/")[2].partition("#")[0])}
-    if task is not None and not wanted:
-        run[task]  # raises, and names those that there are
-    printed = 0
-    while True:
-        ended = run.state.finished or run.interrupted
-        records = [record for record in run.logs() if record.seq in wanted]
-        for record in records[printed:]:
-            _print_log(record, names, as_json=as_json, prefix=task is None)
-        printed = len(records)
-        if not follow or ended:
-            return
-        time.sleep(0.2)
+    elif record.error_type is not None:
+        screen.print(f"\nGo on: nbflow resume {run.id}")
 
 
 def graph(
     target: Annotated[str, typer.Argument(metavar="RUN|TARGET", help="A run, or a notebook or flow before any run.")],
-    svg: Annotated[Path | None, typer.Option("--svg", metavar="FILE", help="Write a picture instead of text.")] = None,
+    svg: Annotated[
+        Path | None, typer.Option("--svg", metavar="FILE", help="Write a picture, for light and dark ground.")
+    ] = None,
     db: Db = None,
+    as_json: Json = False,
 ) -> None:
-    """Draw a run's tasks, or a notebook's or flow's steps before any run."""
+    """Draw a run's tasks, or a notebook's or flow's steps before any run.
+
+    nbflow graph last
+
+    nbflow graph analysis.ipynb --svg plan.svg
+    """
     from nbflow.cli import targets
     from nbflow.client.run import find
 
-    known = target.endswith(".ipynb") or ":" in target
-    picture: Any = targets.find(target).graph() if known else find(target, db=db).graph()
+    named = target.endswith((".ipynb", ".py")) or ":" in target
+    picture = targets.find(target).graph() if named else find(target, db=db).graph()
     if svg is not None:
-        svg.write_text(picture.svg(), encoding="utf-8")
-        console().print(f"written: {svg}")
+        try:
+            writable(svg, "--svg").write_text(picture.svg(), encoding="utf-8")
+        except OSError as error:
+            raise ConfigError(f"{svg} cannot be written: {error}.") from error
+        console().print(f"written: {svg}", markup=False)
+    elif as_json:
+        print_json([dataclasses.asdict(node) for node in picture.nodes])
     else:
         typer.echo(picture.text())
 
 
-def _run_state(run: Any) -> Text:
-    return Text("! interrupted", style="yellow") if run.interrupted else state_text(str(run.state))
+def _runs_table(found: list[Run]) -> Table:
+    rows: list[list[Text]] = []
+    for run in found:
+        record = run.record
+        texts = (time_text(record.started_at), seconds_text(_seconds(record)), one_line(_parameters(record)))
+        rows.append([Text(record.id), Text(one_line(record.flow, 40)), _run_state(run), *map(Text, texts)])
+    return _table(("run", "flow", "state", "started", "took", "parameters"), rows)
 
 
-def _task_table(run: Any, tasks: list[Any]) -> Table:
+def _table(headings: Sequence[str], rows: list[list[Text]]) -> Table:
+    """A table whose last column gives way where the terminal is narrow."""
     table = Table(box=None, pad_edge=False, header_style="bold")
-    for heading in ("task", "state", "tries", "took", "worker", "error"):
-        table.add_column(heading, no_wrap=heading != "error")
-    workers = {attempt.seq: attempt.worker or "" for attempt in run.attempts()}
-    for task in tasks:
-        record = task.record
-        error = f"{record.error_type}: {record.error_message}" if record.error_type else ""
-        indent = "  " * record.key.count("/")
-        state = state_text(record.state)
-        if record.cached_from:
-            state.append(" (cached)")
-        name = Text(indent + plain(record.key.rpartition("/")[2]))
-        worker = Text(plain(workers.get(record.seq, "")))
-        table.add_row(name, state, str(record.attempts), seconds_text(task.duration), worker, Text(plain(error)))
+    for number, heading in enumerate(headings[:-1]):
+        widest = max((row[number].cell_len for row in rows), default=0)
+        table.add_column(heading, no_wrap=True, min_width=max(widest, len(heading)))
+    table.add_column(headings[-1], overflow="fold")
+    for row in rows:
+        table.add_row(*row)
     return table
 
 
-def _print_log(record: Any, names: dict[int, str], *, as_json: bool, prefix: bool) -> None:
-    key = names.get(record.seq, "")
-    if as_json:
-        fields = {"task": key, "attempt": record.attempt, "time": record.time, "stream": record.stream}
-        typer.echo(json.dumps({**fields, "text": record.text}))
-    elif record.stream in ("stdout", "stderr"):
-        lines = plain(record.text).splitlines()
-        typer.echo("\n".join(f"{key} | {line}" if prefix else line for line in lines))
-    elif record.stream in ("display", "result"):
-        shown = json.loads(record.text).get("data", {}).get("text/plain", "")
-        typer.echo(f"{key} | {plain(str(shown))}" if prefix else plain(str(shown)))
+def _run_state(run: Run) -> Text:
+    return Text("! interrupted", style="yellow") if run.interrupted else state_text(str(run.state))
 
 
-def _run_json(run: Any) -> dict[str, Any]:
+def _tasks_table(run: Run, tasks: list[Task], *, every: bool) -> Table:
+    rows: list[list[Text]] = []
+    workers = {attempt.seq: attempt.worker or "" for attempt in run.attempts()}
+    children: dict[int | None, list[Task]] = {}
+    for task in sorted(tasks, key=lambda task: task.record.position):
+        children.setdefault(task.record.parent, []).append(task)
+
+    def add(parent: int | None, indent: str) -> None:
+        by_name: dict[str, list[Task]] = {}
+        for task in children.get(parent, ()):
+            by_name.setdefault(task.name, []).append(task)
+        for task in children.get(parent, ()):
+            alike = by_name[task.name]
+            if every or len(alike) <= _MANY or task.state is not State.SUCCEEDED:
+                rows.append(_task_row(task, indent, workers))
+                add(task.record.seq, indent + "  ")
+            elif (folded := [other for other in alike if other.state is State.SUCCEEDED])[0] is task:
+                rows.append(_folded_row(folded, indent))
+
+    add(None, "")
+    return _table(("task", "state", "tries", "took", "worker", "error"), rows)
+
+
+def _task_row(task: Task, indent: str, workers: dict[int, str]) -> list[Text]:
+    record = task.record
+    state = state_text(record.state)
+    if record.cached_from:
+        state.append(" (cached)")
+    error = f"{record.error_type.rpartition('.')[2]}: {record.error_message}" if record.error_type else ""
+    if record.cause is not None:
+        error = f"needs what failed: {error}"
+    name = Text(indent + one_line(record.key.rpartition("/")[2]))
+    tries = str(record.attempts) if record.attempts else ""
+    texts = (tries, seconds_text(task.duration), one_line(workers.get(record.seq, "")), one_line(error, 200))
+    return [name, state, *map(Text, texts)]
+
+
+def _folded_row(tasks: list[Task], indent: str) -> list[Text]:
+    started = min((task.record.started_at for task in tasks if task.record.started_at is not None), default=None)
+    ended = max((task.record.finished_at for task in tasks if task.record.finished_at is not None), default=None)
+    took = seconds_text(ended - started) if started is not None and ended is not None else ""
+    name = Text(f"{indent}{one_line(tasks[0].name)} \N{MULTIPLICATION SIGN}{len(tasks)}")
+    return [name, state_text(State.SUCCEEDED), *map(Text, ("", took, "", ""))]
+
+
+def _print_errors(run: Run, tasks: list[Task], *, every: bool) -> None:
+    screen = console()
+    failed = [task for task in tasks if task.record.error_type is not None and task.record.cause is None]
+    own = [task for task in failed if task.record.kind != "flow"] or failed
+    for task in own if every else own[:_MOST_ERRORS]:
+        screen.print(Text(f"\n{one_line(task.key)}", style="bold"))
+        screen.print(plain(task.traceback.rstrip()), markup=False)
+    if len(own) > _MOST_ERRORS and not every:
+        screen.print(f"\n… and {len(own) - _MOST_ERRORS} more that failed: nbflow show {run.id} --all")
+    if not own and run.record.error_type is not None:
+        screen.print(f"\n{plain(run.explanation())}", markup=False)
+
+
+def _told(events: list[dict[str, Any]]) -> list[str]:
+    """What else happened, in sentences."""
+    ignored = [event["data"]["key"] for event in events if event["kind"] == "ignored_error"]
+    lines = [one_line(str(event["data"].get("message", ""))) for event in events if event["kind"] != "ignored_error"]
+    if ignored:
+        more = f" and {len(ignored) - _MOST_ERRORS} more" if len(ignored) > _MOST_ERRORS else ""
+        lines.append(f"The flow did not look at the errors of {', '.join(ignored[:_MOST_ERRORS])}{more}.")
+    return [line for line in lines if line]
+
+
+def _run_json(run: Run) -> dict[str, Any]:
     record = run.record
     return {
         "run": record.id,
@@ -172,16 +230,21 @@ def _run_json(run: Any) -> dict[str, Any]:
         "tags": json.loads(record.tags),
         "started_at": record.started_at,
         "finished_at": record.finished_at,
+        "seconds": _seconds(record),
         "error": f"{record.error_type}: {record.error_message}" if record.error_type else None,
     }
 
 
-def _task_json(task: Any) -> dict[str, Any]:
+def _task_json(task: Task) -> dict[str, Any]:
     record = task.record
-    names = ("seq", "key", "name", "kind", "state", "attempts", "started_at", "finished_at", "error_type",
-             "error_message", "cached_from", "progress")  # fmt: skip
+    names = ("seq", "key", "name", "kind", "state", "parent", "attempts", "started_at", "finished_at", "error_type",
+             "error_message", "cause", "cached_from", "progress")  # fmt: skip
     return {**{name: getattr(record, name) for name in names}, "upstream": json.loads(record.upstream)}
 
 
-def _short_parameters(text: str) -> str:
-    return ", ".join(f"{name}={value}" for name, value in json.loads(text).items())
+def _seconds(record: Any) -> float | None:
+    return record.finished_at - record.started_at if record.finished_at and record.started_at else None
+
+
+def _parameters(record: Any) -> str:
+    return ", ".join(f"{name}={value}" for name, value in json.loads(record.parameters).items())

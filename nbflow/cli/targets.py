@@ -1,19 +1,16 @@
-"""What a command is given to run: a notebook, module:flow or file.py:flow, and its parameters as texts."""
+"""What a command is given to run: a notebook, module:flow or file.py:flow."""
 
 from __future__ import annotations
 
-import ast
+import importlib
 import importlib.util
-import json
 import sys
-import typing
-from collections.abc import Sequence
+import traceback
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
-from nbflow.model.errors import FlowNotFoundError, ParameterError
-
-_TRUE, _FALSE = ("true", "yes", "on", "1"), ("false", "no", "off", "0")
+from nbflow.model.errors import FlowNotFoundError
 
 
 def find(target: str) -> Any:
@@ -23,111 +20,73 @@ def find(target: str) -> Any:
 
         return from_notebook(target)
     place, _, name = target.rpartition(":")
-    if not place:
+    if not place or not name:
+        hint = f" Which flow of the file? For example {target}:main." if target.endswith(".py") else ""
         raise FlowNotFoundError(
-            f"{target!r} is not something to run: name a notebook (analysis.ipynb), module:flow or file.py:flow."
+            f"{target!r} is not something to run: name a notebook (analysis.ipynb), module:flow or file.py:flow.{hint}"
         )
-    module = _load_file(Path(place)) if place.endswith(".py") else _import(place)
-    found = module
+    module = _load_file(Path(place)) if place.endswith(".py") else load_module(place)
+    found: Any = module
     for part in name.split("."):
         found = getattr(found, part, None)
     from nbflow.authoring.flow import Flow
 
     if not isinstance(found, Flow):
         flows = sorted(key for key, value in vars(module).items() if isinstance(value, Flow))
-        known = f" It has: {', '.join(flows)}." if flows else " It has no flows: decorate a function with @flow."
-        raise FlowNotFoundError(f"{place} has no flow {name!r}.{known}")
+        known = f"It has: {', '.join(flows)}." if flows else "It has no flows: decorate a function with @flow."
+        raise FlowNotFoundError(f"{place} has no flow {name!r}. {known}")
     return found
 
 
-def _import(name: str) -> Any:
-    if "" not in sys.path and str(Path.cwd()) not in sys.path:
-        sys.path.insert(0, str(Path.cwd()))
+def load_module(name: str) -> ModuleType:
+    """Import a module, from the current folder too. Raises FlowNotFoundError that says what went wrong, and where."""
+    if "" not in sys.path:
+        sys.path.insert(0, "")  # as `python -m` does
     try:
         return importlib.import_module(name)
-    except ImportError as error:
-        raise FlowNotFoundError(f"module {name!r} cannot be imported: {error}.") from error
+    except ModuleNotFoundError as error:
+        if error.name is not None and name.split(".")[0] == error.name.split(".")[0]:
+            raise FlowNotFoundError(
+                f"There is no module {name!r} here. Run nbflow in the folder where it lies, or name the file: "
+                f"{name.replace('.', '/')}.py:FLOW."
+            ) from error
+        raise _not_importable(name, error) from error
+    except (Exception, SystemExit) as error:  # whatever a user's module may raise while it is imported
+        raise _not_importable(name, error) from error
 
 
-def _load_file(path: Path) -> Any:
-    """Import a file under its own name, so that its functions can be imported by other processes too."""
-    if not path.exists():
+def _not_importable(name: str, error: BaseException) -> FlowNotFoundError:
+    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if not frame.filename.startswith("<")]
+    last = frames[-1] if frames else None
+    if isinstance(error, SyntaxError):
+        where = f" ({error.filename}, line {error.lineno})"
+    else:
+        where = f" ({last.filename}, line {last.lineno})" if last and last.filename != __file__ else ""
+    message = error.msg if isinstance(error, SyntaxError) else error
+    return FlowNotFoundError(f"{name} cannot be imported: {type(error).__name__}: {message}{where}.")
+
+
+def _load_file(path: Path) -> ModuleType:
+    """Import a file under a name by which other processes, and a later resume, can import it too."""
+    if not path.is_file():
         raise FlowNotFoundError(f"There is no file {path}.")
-    folder = str(path.resolve().parent)
-    if folder not in sys.path:
-        sys.path.insert(0, folder)
-    return _import(path.stem)
+    file = path.resolve()
+    sys.path[:0] = [folder for folder in ("", str(file.parent)) if folder not in sys.path]
+    here = Path.cwd().resolve()
+    names = [".".join(file.relative_to(here).with_suffix("").parts)] if file.is_relative_to(here) else []
+    for name in (*names, file.stem):
+        if all(part.isidentifier() for part in name.split(".")) and _origin(name) == file:
+            return load_module(name)
+    raise FlowNotFoundError(
+        f"{path} cannot be imported: another module is called {file.stem!r}, or its name is not an identifier. "
+        "Rename the file."
+    )
 
 
-def parameters(flow: Any, given: Sequence[str]) -> dict[str, Any]:
-    """The values of `-p NAME=VALUE` texts, in the types that the flow declares. Raises ParameterError."""
-    texts: dict[str, str] = {}
-    for text in given:
-        name, equals, value = text.partition("=")
-        if not equals:
-            raise ParameterError(f"-p takes NAME=VALUE, not {text!r}.")
-        texts[name.strip()] = value
-    if hasattr(flow, "parameters_from_texts"):
-        return dict(flow.parameters_from_texts(texts))
-    known = {parameter.name: parameter for parameter in flow.spec.parameters}
-    for name in texts:
-        if name not in known:
-            raise ParameterError(
-                f"flow {flow.spec.name!r} has no parameter {name!r}. It has: {', '.join(known) or 'none'}."
-            )
-    missing = [name for name, parameter in known.items() if parameter.required and name not in texts]
-    if missing:
-        raise ParameterError(f"flow {flow.spec.name!r} needs {', '.join(missing)}: give -p {missing[0]}=VALUE.")
-    hints = _hints(flow.spec.function)
-    return {name: _convert(name, text, hints.get(name), known[name].default) for name, text in texts.items()}
-
-
-def _hints(function: Any) -> dict[str, Any]:
+def _origin(name: str) -> Path | None:
+    """The file of the module that `import name` would bring."""
     try:
-        return typing.get_type_hints(function)
-    except Exception:  # annotations may name what is only imported for type checkers
-        return {}
-
-
-def _convert(name: str, text: str, hint: Any, default: Any) -> Any:
-    kind = _plain_type(hint) or (type(default) if default is not None else None)
-    try:
-        if kind is bool:
-            return _truth(text)
-        if kind in (int, float, str):
-            return kind(text)
-        if kind in (list, dict, tuple, set):
-            value = _literal(text)
-            if not isinstance(value, (list, dict, tuple, set)):
-                raise ValueError(f"not a {kind.__name__}")
-            return kind(value)
-    except ValueError as error:
-        wanted = getattr(kind, "__name__", "value")
-        raise ParameterError(f"parameter {name!r} takes a {wanted}, which {text!r} is not: {error}.") from error
-    return _literal(text)
-
-
-def _plain_type(hint: Any) -> Any:
-    origin = typing.get_origin(hint) or hint
-    if isinstance(origin, type):
-        return origin
-    inner = [part for part in typing.get_args(hint) if part is not type(None)]
-    return _plain_type(inner[0]) if len(inner) == 1 else None
-
-
-def _truth(text: str) -> bool:
-    if text.lower() in _TRUE:
-        return True
-    if text.lower() in _FALSE:
-        return False
-    raise ValueError("write true or false")
-
-
-def _literal(text: str) -> Any:
-    """JSON or a Python literal; a text that is neither is itself."""
-    for parse in (json.loads, ast.literal_eval):
-        try:
-            return parse(text)
-        except (ValueError, SyntaxError):
-            continue
-    return text
+        found = importlib.util.find_spec(name)
+    except (ImportError, ValueError):
+        return None
+    return Path(found.origin).resolve() if found is not None and found.origin is not None else None

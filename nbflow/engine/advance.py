@@ -19,7 +19,7 @@ from nbflow.engine.decide import Consequences, Decider, Failure, Task
 from nbflow.engine.placeholders import Packed, input_digest
 from nbflow.engine.replay import stored_value
 from nbflow.executors.attempt import error_record, restore_error
-from nbflow.model.errors import TaskCancelledError
+from nbflow.model.errors import NbflowError, TaskCancelledError
 from nbflow.model.events import TASK_CREATED, TASK_STATE
 from nbflow.model.ports import Inputs
 from nbflow.model.records import StoredValue
@@ -152,18 +152,36 @@ class Engine:
         while queue:
             task = queue.popleft()
             task.input_digest = input_digest(task.encoding, task.upstream)
-            value = self._reuse.find(task)
-            if value is not None:
-                with self.lock:
-                    if task.order:
-                        continue  # cancelled meanwhile
-                    out = self.decider.succeed(task, value)
-                    self.note(out)
-                queue.extend(out.ready)
-            elif task.spec.kind == "flow":
-                self._start_flow(task)
-            else:
-                self._attempts.submit(task)
+            try:
+                value = self._reuse.find(task)
+                if value is not None:
+                    queue.extend(self._spare(task, value))
+                elif task.spec.kind == "flow":
+                    self._start_flow(task)
+                else:
+                    self._attempts.submit(task)
+            except NbflowError as error:  # a changed row, a step that cannot be sent: the task's own failure
+                queue.extend(self._refuse(task, error))
+
+    def _spare(self, task: Task, value: StoredValue) -> list[Task]:
+        """Settle a ready task with a result that is known."""
+        with self.lock:
+            if task.order:
+                return []  # cancelled meanwhile
+            out = self.decider.succeed(task, value)
+            self.note(out)
+        return out.ready
+
+    def _refuse(self, task: Task, error: NbflowError) -> list[Task]:
+        """Settle a task that cannot even begin."""
+        with self.lock:
+            if task.order:
+                return []
+            if task.state is State.READY:
+                task.move(State.RUNNING)
+            out = self.decider.fail(task, State.FAILED, Failure(error_record(error), error, task))
+            self.note(out)
+        return out.ready
 
     def _start_flow(self, task: Task) -> None:
         with self.lock:

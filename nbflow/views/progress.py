@@ -1,7 +1,7 @@
 """The progress of a run while it goes on: one line for each step, however many tasks it has.
 
 Listens to the run's events. What is known of the run is kept here; how it is shown depends on the place and is found
-in `screens`.
+in `screens`. Warnings are not shown here: the engine logs them.
 """
 
 from __future__ import annotations
@@ -12,8 +12,9 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from nbflow.model.events import IGNORED_ERROR, PROGRESS, RUN_FINISHED, RUN_STARTED, TASK_CREATED, TASK_STATE, WARNING
+from nbflow.model.events import PROGRESS, RUN_FINISHED, RUN_STARTED, TASK_CREATED, TASK_STATE
 from nbflow.model.states import FINISHED
+from nbflow.views.palette import MARK
 from nbflow.views.screens import Row, Screen, Status, screen_for
 
 if TYPE_CHECKING:
@@ -36,7 +37,7 @@ class _Step:
         self._counts: Counter[str] = Counter()
         self._done = 0
         self._kept = 0  # finished without running now: cached, or from before the run was resumed
-        self._progress: float | None = None
+        self._progress: dict[int, float] = {}  # by running task, 0 to 1
         self._began: float | None = None
         self._ended: float | None = None
 
@@ -45,7 +46,7 @@ class _Step:
         assert event.seq is not None  # an event of a task
         state, before = event.data["state"], self._states.get(event.seq)
         if event.kind == PROGRESS:
-            self._progress = event.data.get("value")
+            self._progress[event.seq] = event.data.get("value") or 0.0
         if state == before:
             return
         if before is not None:
@@ -54,6 +55,8 @@ class _Step:
         self._states[event.seq] = state
         self._counts[state] += 1
         self._done += state in _FINISHED
+        if state in _FINISHED:
+            self._progress.pop(event.seq, None)
         if state in _FINISHED and event.data.get("cached"):
             self._kept += 1
         elif state == "running" and self._began is None:
@@ -63,7 +66,6 @@ class _Step:
     def row(self, now: float) -> Row:
         """How it stands."""
         total = len(self._states)
-        alone = total == 1 and self._progress is not None and self._ended is None
         began = self._began
         return Row(
             self.name,
@@ -71,8 +73,8 @@ class _Step:
             self._done,
             total,
             kept=self._kept,
-            bad=sum(self._counts[state] for state in _BAD),
-            share=self._progress or 0.0 if alone else self._done / total,
+            bad=" ".join(f"{self._counts[state]} {MARK[state]}" for state in _BAD if self._counts[state]),
+            share=(self._done + sum(self._progress.values())) / total,
             seconds=(self._ended if self._ended is not None else now) - began if began is not None else None,
         )
 
@@ -112,15 +114,12 @@ class RunProgress:
 
     def __call__(self, events: Sequence[Event]) -> None:
         """Take events of the run."""
-        said = []
         with self._lock:
             for event in events:
-                said += self._take(event)
+                self._take(event)
         if self._screen is None:
             self._screen = screen_for(self._console, self.status)
             self._screen.open()
-        for text in said:
-            self._screen.say(text)
         if any(event.kind == RUN_FINISHED for event in events):
             self._close()
         else:
@@ -135,20 +134,16 @@ class RunProgress:
                 [step.row(now) for step in self._steps.values()],
             )  # fmt: skip
 
-    def _take(self, event: Event) -> list[str]:
-        """Take an event; returns what is to be said at once."""
+    def _take(self, event: Event) -> None:
         data = event.data
         if event.kind == RUN_STARTED:
             self.run, self._began = event.run, event.time
             self._title = f"{data['flow']} on {data['executor']}" + (", resumed" if data.get("resumed") else "")
         elif event.kind == RUN_FINISHED:
             self._state, self._now = data["state"], event.time
-        elif event.kind in (IGNORED_ERROR, WARNING):
-            return [str(data.get("message") or f"nobody looked at the error of {data['key']}: {data['error']}")]
         elif event.kind in (TASK_CREATED, TASK_STATE, PROGRESS) and data["kind"] != "record":
             name = data["name"]
             self._steps.setdefault(name, _Step(name)).take(event)
-        return []
 
     def _close(self) -> None:
         screen, self._screen = self._screen, None

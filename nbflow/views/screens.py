@@ -10,7 +10,7 @@ from html import escape
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from nbflow.views.palette import FILL, MARK, TERMINAL
-from nbflow.views.words import one_line, seconds_text
+from nbflow.views.words import one_line, plain, seconds_text
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
@@ -29,15 +29,15 @@ class Row(NamedTuple):
     done: int
     total: int
     kept: int  # done without running now
-    bad: int  # failed, timed out, cancelled, skipped or expired
+    bad: str  # how many failed, were skipped and so on, in marks
     share: float  # done, 0 to 1
     seconds: float | None  # since the first began; None: none has
 
-    def count(self) -> str:
+    def counted(self) -> str:
         """How many of how many, in words."""
         parts = [f"{self.done}/{self.total}"] if self.total > 1 else []
         parts += [f"{self.kept} kept"] if self.kept and self.total > 1 else ["kept"] if self.kept else []
-        parts += [f"{self.bad} {MARK['failed']}"] if self.bad and self.total > 1 else []
+        parts += [self.bad] if self.bad and self.total > 1 else []
         return ", ".join(parts)
 
 
@@ -54,9 +54,7 @@ class Status(NamedTuple):
         """All of it in one line."""
         done, total = sum(row.done for row in self.rows), sum(row.total for row in self.rows)
         tasks = f"{done}/{total} tasks" if done < total else f"{total} task{'s' if total != 1 else ''}"
-        bad = sum(row.bad for row in self.rows)
-        problems = f", {bad} {MARK['failed']}" if bad else ""
-        return f"{self.title}: {tasks}{problems}, {seconds_text(self.seconds)}, run {self.run}"
+        return f"{self.title}: {tasks}, {seconds_text(self.seconds)}, run {self.run}"
 
 
 class Screen(Protocol):
@@ -64,9 +62,6 @@ class Screen(Protocol):
 
     def open(self) -> None:
         """Begin."""
-
-    def say(self, text: str) -> None:
-        """Show a message that stays."""
 
     def update(self) -> None:
         """Something has changed."""
@@ -91,16 +86,11 @@ class TerminalScreen:
     def __init__(self, console: Console, status: Callable[[], Status]) -> None:
         from rich.live import Live
 
-        self._console = console
         self._live = Live(console=console, refresh_per_second=8, get_renderable=lambda: table(status()))
 
     def open(self) -> None:
         """Begin."""
         self._live.start(refresh=True)
-
-    def say(self, text: str) -> None:
-        """Print above the lines."""
-        self._console.print(one_line(text), style="yellow", markup=False)
 
     def update(self) -> None:
         """Nothing to do: it is redrawn several times a second."""
@@ -122,24 +112,23 @@ class PlainScreen:
     def open(self) -> None:
         """Begin."""
         status = self._status()
-        self.say(f"{status.title}, run {status.run}")
-
-    def say(self, text: str) -> None:
-        """Print a line."""
-        self._console.print(one_line(text), markup=False, soft_wrap=True)
+        self._print(f"{status.title}, run {status.run}")
 
     def update(self) -> None:
         """Print how it stands, if that was not done lately."""
         if time.monotonic() >= self._next:
             self._wait = min(2 * self._wait, _QUIETEST)
             self._next = time.monotonic() + self._wait
-            self.say(self._status().line())
+            self._print(self._status().line())
 
     def close(self) -> None:
         """Print each step."""
         for row in self._status().rows:
-            words = f"  {MARK[row.state]} {row.name}  {row.count()}".rstrip()
-            self.say(f"{words}  {seconds_text(row.seconds)}".rstrip())
+            parts = (f"{MARK[row.state]} {row.name}", row.counted(), seconds_text(row.seconds))
+            self._print("  ".join(part for part in parts if part), indent="  ")
+
+    def _print(self, text: str, indent: str = "") -> None:
+        self._console.print(indent + plain(text).replace("\n", " "), markup=False, soft_wrap=True)
 
 
 class NotebookScreen:
@@ -149,7 +138,6 @@ class NotebookScreen:
         self._status = status
         self._identity = uuid.uuid4().hex
         self._ended = threading.Event()
-        self._messages: list[str] = []
 
     def open(self) -> None:
         """Show it, and begin to redraw it."""
@@ -157,10 +145,6 @@ class NotebookScreen:
 
         display(self, display_id=self._identity)  # type: ignore[no-untyped-call]
         threading.Thread(target=self._redraw, name="nbflow-progress", daemon=True).start()
-
-    def say(self, text: str) -> None:
-        """Add a line that stays."""
-        self._messages.append(one_line(text))
 
     def update(self) -> None:
         """Nothing to do: it is redrawn twice a second."""
@@ -181,7 +165,7 @@ class NotebookScreen:
 
     def _repr_mimebundle_(self, **_: Any) -> dict[str, str]:
         status = self._status()
-        return {"text/html": html(status, self._messages), "text/plain": "\n".join([status.line(), *self._messages])}
+        return {"text/html": html(status), "text/plain": status.line()}
 
 
 def table(status: Status) -> RenderableType:
@@ -199,7 +183,7 @@ def table(status: Status) -> RenderableType:
         lines.add_row(
             Text(f"{MARK[row.state]} {one_line(row.name, 40)}", style=TERMINAL[row.state]),
             ProgressBar(total=1.0, completed=row.share, width=24, complete_style="cyan", finished_style="green"),
-            row.count(),
+            row.counted(),
             seconds_text(row.seconds),
         )
     if left_out:
@@ -210,17 +194,16 @@ def table(status: Status) -> RenderableType:
     return whole
 
 
-def html(status: Status, messages: Sequence[str]) -> str:
+def html(status: Status) -> str:
     """The lines for a notebook, without scripts."""
     rows, left_out = _most_interesting(status)
     cells = "".join(_html_row(row) for row in rows)
     if left_out:
         cells += f'<tr><td style="text-align:left">… {left_out} more steps</td></tr>'
-    said = "".join(f"<div>{escape(text)}</div>" for text in messages)
     shown = "" if status.state == "succeeded" else " open"
     return (
         f'<details{shown}><summary><span style="color:{FILL[status.state]}">{MARK[status.state]}</span> '
-        f"{escape(one_line(status.line()))}</summary><table>{cells}</table></details>{said}"
+        f"{escape(one_line(status.line()))}</summary><table>{cells}</table></details>"
     )
 
 
@@ -231,7 +214,7 @@ def _html_row(row: Row) -> str:
         f"{escape(one_line(row.name, 60))}</td>"
         f'<td><div style="width:120px;height:6px;border-radius:3px;background:#8883">'
         f'<div style="width:{100 * row.share:.0f}%;height:6px;border-radius:3px;background:{colour}"></div></div></td>'
-        f'<td style="text-align:left">{escape(row.count())}</td><td>{seconds_text(row.seconds)}</td></tr>'
+        f'<td style="text-align:left">{escape(row.counted())}</td><td>{seconds_text(row.seconds)}</td></tr>'
     )
 
 

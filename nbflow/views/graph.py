@@ -143,7 +143,7 @@ def _draw_node(node: Node, box: Box, x: float, y: float, out: list[str]) -> None
     left, top, middle = box.x - box.width / 2 + x, box.y + y, box.x + x
     line = top + (17 if node.detail else 24)
     out.append(
-        f'<g data-id="{escape(node.id)}">{_hint(node)}{_rectangle(node, "nb-n", left, top, box)}'
+        f'<g data-id="{escape(_clean(node.id))}">{_hint(node)}{_rectangle(node, "nb-n", left, top, box)}'
         f'<text class="nb-t" x="{middle:.1f}" y="{line:.1f}" text-anchor="middle">{_label(node)}</text>'
     )
     if node.detail:
@@ -157,7 +157,7 @@ def _draw_node(node: Node, box: Box, x: float, y: float, out: list[str]) -> None
 def _draw_box(node: Node, box: Box, inside: _Level, x: float, y: float, out: list[str]) -> None:
     left, top = box.x - box.width / 2 + x, box.y + y
     out.append(
-        f'<g data-id="{escape(node.id)}">{_hint(node)}{_rectangle(node, "nb-b", left, top, box)}'
+        f'<g data-id="{escape(_clean(node.id))}">{_hint(node)}{_rectangle(node, "nb-b", left, top, box)}'
         f'<text class="nb-t" x="{left + 12:.1f}" y="{top + 17:.1f}">{_label(node)}'
         f'<tspan class="nb-d" dx="6">{escape(_short(node.detail))}</tspan></text></g>'
     )

@@ -4,7 +4,7 @@ import pytest
 
 from tests.acceptance.conftest import Project
 
-FLOWS = '''
+FLOWS = """
 from nbflow import flow, step
 
 RATE = 2
@@ -26,7 +26,7 @@ def slow(x, scaler=Scaler(3)):
 @flow
 def work(x: float = 1):
     return slow(x)
-'''
+"""
 
 
 @pytest.mark.parametrize(

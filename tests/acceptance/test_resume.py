@@ -6,7 +6,7 @@ import pytest
 
 from tests.acceptance.conftest import Project
 
-FLOWS = '''
+FLOWS = """
 from nbflow import flow, step
 
 FACTOR = 2
@@ -42,7 +42,7 @@ def report(values, count):
 def analysis(x: int = 1):
     values = load(x)
     return report(scale(values), other(values))
-'''
+"""
 
 
 @pytest.fixture
@@ -78,9 +78,22 @@ def test_only_what_failed_runs_again(failed: Project) -> None:
         ("@step\ndef other", "@step(retries=3, tags=['x'])\ndef other", ["report"]),
         ("@step\ndef other", "@step(version='2')\ndef other", ["other", "report"]),
     ],
-    ids=["step", "constant", "helper", "value of an input", "same value", "comment", "docstring", "brackets", "options", "version"],
+    ids=[
+        "step",
+        "constant",
+        "helper",
+        "value of an input",
+        "same value",
+        "comment",
+        "docstring",
+        "brackets",
+        "options",
+        "version",
+    ],
 )
-def test_what_has_changed_runs_again_and_what_depends_on_it(failed: Project, old: str, new: str, again: list[str]) -> None:
+def test_what_has_changed_runs_again_and_what_depends_on_it(
+    failed: Project, old: str, new: str, again: list[str]
+) -> None:
     _mend(failed)
     failed.edit("flows.py", old, new)
     assert failed.json("resume", "last")["state"] == "succeeded"
@@ -124,7 +137,9 @@ def test_a_changed_row_is_not_trusted(failed: Project) -> None:
     import sqlite3
 
     with sqlite3.connect(failed.folder / ".nbflow" / "nbflow.db") as connection:
-        connection.execute("UPDATE payloads SET result = CAST(x'00' || substr(result, 2) AS BLOB) WHERE result IS NOT NULL")
+        connection.execute(
+            "UPDATE payloads SET result = CAST(x'00' || substr(result, 2) AS BLOB) WHERE result IS NOT NULL"
+        )
     connection.close()
     done = failed.run("resume", "last")
     assert done.returncode == 4
@@ -137,7 +152,7 @@ def test_attempts_are_counted_over_resumes(failed: Project) -> None:
     assert {task["key"]: task["attempts"] for task in shown["tasks"]}["report#1"] == 2
 
 
-BIG = '''
+BIG = """
 import numpy as np
 from nbflow import flow, step
 
@@ -153,7 +168,7 @@ def use(array):
 @flow
 def big():
     return use(make())
-'''
+"""
 
 
 def _artifacts(project: Project) -> list[object]:

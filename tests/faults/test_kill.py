@@ -34,7 +34,9 @@ def test_a_killed_run_is_resumed_wherever_it_was(executor: str, kills: int, seed
         if chance.random() < 0.3:
             finished |= _kill_again(project, goal=chance.randrange(WORKING), pause=chance.random() * 0.01)
         ran_before = _log(project)
-        done = subprocess.run([sys.executable, "-c", RESUME], cwd=project, env=_environment(), capture_output=True, check=False)
+        done = subprocess.run(
+            [sys.executable, "-c", RESUME], cwd=project, env=_environment(), capture_output=True, check=False
+        )
         assert done.returncode == 0, (number, done.stderr.decode())
         _check(project, expected, finished, ran_before)
         stores.close_all()

@@ -15,12 +15,11 @@ import typer
 
 from nbflow.cli.codes import FAILED, INTERRUPTED, STORAGE, exit_code
 from nbflow.cli.output import Db, Json, RunId, console, note, print_json, state_text, writable
-from nbflow.model.errors import ConfigError, FlowNotFoundError
+from nbflow.model.errors import ConfigError
 from nbflow.views.words import one_line, plain, seconds_text
 
 if TYPE_CHECKING:
     from nbflow.client.run import Run
-    from nbflow.model.specs import FlowSpec
     from nbflow.views.progress import RunProgress
 
 Out = Annotated[
@@ -100,28 +99,11 @@ def resume(
     from nbflow.client.run import find
 
     found = find(run_id, db=db)
-    spec = targets.find(target).spec if target else _present_code(found, db)
+    sys.path.append(found.record.cwd)  # where its modules were found, if it was started in another folder
+    spec = targets.find(target).spec if target else None
     notebook = _notebook_path(found.notebook, out)
     options = {name: value for name, value in (("executor", executor), ("workers", workers)) if value}
     _execute(lambda listeners: found.resume(spec=spec, listeners=listeners, **options), notebook, db, as_json=as_json)
-
-
-def _present_code(run: Run, db: str | None) -> FlowSpec | None:
-    """The flow as it is now; None, and a note, if only the code that was stored with the run is left."""
-    from nbflow.engine import loader, stores
-    from nbflow.storage import versions
-
-    record = run.record
-    with stores.database(db, create=False).read() as connection:
-        version = versions.get(connection, record.version) if record.version is not None else None
-    if version is None or version.reference is None or version.reference.startswith("__main__:"):
-        return None
-    sys.path.append(record.cwd)  # where its modules were found, if it was started elsewhere
-    try:
-        return loader.load(version.reference)
-    except FlowNotFoundError as error:
-        note(f"{error} Going on with the code as it was stored with the run; --flow names the present one.")
-        return None
 
 
 def _notebook_path(source: str | None, out: Path | None) -> Path | None:
@@ -162,7 +144,8 @@ def _shown(*, quiet: bool, echo: bool) -> Iterator[RunProgress]:
     from nbflow.settings import configure
     from nbflow.views.progress import RunProgress
 
-    configure(echo=echo)
+    if not echo:
+        configure(echo=False)
     progress = RunProgress(Console(quiet=True) if quiet else console())
     if quiet:
         with redirect_stdout(sys.stderr):

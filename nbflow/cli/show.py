@@ -18,7 +18,8 @@ from nbflow.model.states import State
 from nbflow.views.words import one_line, plain, seconds_text
 
 if TYPE_CHECKING:
-    from nbflow.client.run import Run, Task
+    from nbflow.client.run import Run
+    from nbflow.client.task import Task
 
 _MANY = 12  # tasks of a step of which those that succeeded are shown in one row
 _MOST_ERRORS = 5  # tracebacks shown

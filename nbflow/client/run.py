@@ -12,18 +12,15 @@ from typing import TYPE_CHECKING, Any
 from nbflow import settings as settings_module
 from nbflow.client.executed import executed_notebook, write_notebook
 from nbflow.client.pictures import run_picture
+from nbflow.client.task import Task, stored_error
 from nbflow.engine import session as session_module
 from nbflow.engine import stores
-from nbflow.executors.attempt import restore_error
 from nbflow.model.errors import (
-    NbflowError,
     NotebookError,
     RunFailedError,
     RunNotFoundError,
-    TaskError,
     UnknownStepError,
 )
-from nbflow.model.ports import Ref
 from nbflow.model.records import (
     AttemptRecord,
     ErrorRecord,
@@ -31,7 +28,6 @@ from nbflow.model.records import (
     LogRecord,
     RunRecord,
     StoredValue,
-    TaskRecord,
 )
 from nbflow.model.states import State
 
@@ -107,7 +103,7 @@ class Run:
         if self._session is not None and self._session.outcome is not None:
             return self._session.outcome.error
         record = self.record
-        return _error(self._values, record.error, record.error_message)
+        return stored_error(self._values, record.error, record.error_message)
 
     # --- acting --------------------------------------------------------------------------------------------------
 
@@ -310,117 +306,6 @@ class Run:
         return stores.value_store(settings_module.current())
 
 
-class Task:
-    """One execution of a step in a run, as it was when this handle was made."""
-
-    def __init__(self, run: Run, record: TaskRecord) -> None:
-        self.run = run
-        self.record = record
-
-    @property
-    def key(self) -> str:
-        """Where it stands in the run: "train#2" is the second call of train, "sub#1/train#1" is one of sub-flow sub."""
-        return self.record.key
-
-    @property
-    def name(self) -> str:
-        """Name of the step."""
-        return self.record.name
-
-    @property
-    def state(self) -> State:
-        """What became of it."""
-        return State(self.record.state)
-
-    @property
-    def duration(self) -> float | None:
-        """Seconds that its latest attempt took, or has taken so far; None if it has not started."""
-        started, finished = self.record.started_at, self.record.finished_at
-        if started is None:
-            return None
-        return (finished if finished is not None else time.time()) - started
-
-    def result(self) -> Any:
-        """Its value. Raises its error if it failed, and TaskError if it has no value yet."""
-        record, values = self.record, self.run._values
-        if record.state == State.SUCCEEDED:
-            payload = self._payload()
-            data = values.unseal(payload.result) if payload is not None and payload.result is not None else None
-            return values.get(
-                StoredValue(record.result_digest or "", record.result_size or 0, record.result_type or "", data,
-                            record.result_uri)
-            )  # fmt: skip
-        raise self.error or TaskError(f"{self.key} is {self.state} and has no result.")
-
-    @property
-    def error(self) -> BaseException | None:
-        """What it failed with, its own or an input's; None if it did not."""
-        if self.record.error_type is None:
-            return None
-        cause = self if self.record.cause is None else self._sibling(self.record.cause)
-        payload = cause._payload()
-        return _error(self.run._values, payload.error if payload is not None else None, self.record.error_message)
-
-    @property
-    def traceback(self) -> str:
-        """The traceback of its error, trimmed to the user's code; "" if there is none."""
-        payload = self._payload()
-        if payload is None or payload.error is None:
-            return ""
-        values = self.run._values
-        return ErrorRecord(*values.get(values.unseal_stored(payload.error))).traceback
-
-    def inputs(self) -> tuple[tuple[Any, ...], dict[str, Any]]:
-        """The arguments it was called with, results of other tasks filled in."""
-        payload, values = self._payload(), self.run._values
-        if payload is None or payload.inputs is None:
-            raise TaskError(f"The inputs of {self.key} are stored when it is finished; it is {self.state}.")
-        siblings = {task.record.seq: task for task in self.run.tasks()}
-        upstream = [values.get(siblings[seq]._stored()) for seq in json.loads(self.record.upstream)]
-        args, kwargs = values.unpack(values.unseal_stored(payload.inputs), upstream)
-
-        def resolved(value: Any) -> Any:
-            return upstream[value.number] if type(value) is Ref else value
-
-        return tuple(map(resolved, args)), {name: resolved(value) for name, value in (kwargs or {}).items()}
-
-    def attempts(self) -> list[AttemptRecord]:
-        """Its tries, in order."""
-        from nbflow.storage import attempts
-
-        with self.run._db.read() as connection:
-            return [record for record in attempts.of_run(connection, self.run.id) if record.seq == self.record.seq]
-
-    def logs(self) -> list[LogRecord]:
-        """What it wrote, in order."""
-        from nbflow.storage import logs
-
-        run, seq = self.run.id, self.record.seq
-        if self.record.cached_from is not None:  # it wrote when it really ran
-            run, _, number = self.record.cached_from.partition("/")
-            seq = int(number)
-        with self.run._db.read() as connection:
-            return logs.read(connection, run, seq=seq)
-
-    def __repr__(self) -> str:
-        return f"<task {self.key} of run {self.run.id}: {self.state}>"
-
-    def _sibling(self, seq: int) -> Task:
-        return next(task for task in self.run.tasks() if task.record.seq == seq)
-
-    def _payload(self) -> Any:
-        from nbflow.storage import tasks
-
-        with self.run._db.read() as connection:
-            return tasks.payload(connection, self.run.id, self.record.seq)
-
-    def _stored(self) -> StoredValue:
-        payload, record = self._payload(), self.record
-        data = self.run._values.unseal(payload.result) if payload is not None and payload.result is not None else None
-        return StoredValue(record.result_digest or "", record.result_size or 0, record.result_type or "", data,
-                           record.result_uri)  # fmt: skip
-
-
 def runs(
     *, limit: int | None = 20, flow: str | None = None, state: str | None = None, db: str | None = None
 ) -> list[Run]:
@@ -438,12 +323,6 @@ def find(text: str, *, db: str | None = None) -> Run:
 
     with stores.database(db, create=False).read() as connection:
         return Run(stored_runs.find(connection, text).id, db=db)
-
-
-def _error(values: ValueStore, blob: bytes | None, message: str | None) -> BaseException | None:
-    if blob is not None:
-        return restore_error(ErrorRecord(*values.get(values.unseal_stored(blob))))
-    return NbflowError(message) if message is not None else None
 
 
 def _utc(seconds: float | None) -> datetime | None:

@@ -179,7 +179,7 @@ class Session:
                 _log.warning(message)
         error = error_record(outcome.error) if outcome.error is not None else None
         self._stores.writer.put(
-            run_update(self.id, outcome.state, self._clock.time(), stored, error, self._stores.values)
+            run_update(self.id, outcome.state, self._clock.time(), self._stores.values, value=stored, error=error)
         )
         self._stores.writer.close()
 
@@ -265,7 +265,7 @@ def resume(
         )
     args, kwargs = values.get(values.unseal_stored(record.inputs))
     owner, started = _this_process()
-    runs.claim(db, run_id, owner, os.getpid(), started, LEASE, clock.time())
+    runs.claim(db, run_id, owner, pid=os.getpid(), process_started=started, lease=LEASE, now=clock.time())
     with db.read() as connection:
         history = tasks.of_run(connection, run_id)
     record = record._replace(

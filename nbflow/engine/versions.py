@@ -88,7 +88,7 @@ def error_bytes(values: ValueStore, error: ErrorRecord) -> bytes:
 
 
 def run_update(
-    run: str, state: State, now: float, value: StoredValue | None, error: ErrorRecord | None, values: ValueStore
+    run: str, state: State, now: float, values: ValueStore, *, value: StoredValue | None, error: ErrorRecord | None
 ) -> RunUpdate:
     """How a run ended."""
     return RunUpdate(

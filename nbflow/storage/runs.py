@@ -72,7 +72,7 @@ def count(connection: Connection) -> int:
 
 
 def claim(
-    database: Database, run: str, owner: str, pid: int, process_started: float, lease: float, now: float
+    database: Database, run: str, owner: str, *, pid: int, process_started: float, lease: float, now: float
 ) -> RunRecord:
     """Make `owner` the one who executes a run, unless a living process does. Raises RunActiveError if one does.
 

@@ -116,7 +116,9 @@ def _draw(level: _Level, x: float, y: float, out: list[str]) -> None:
         if inside is None:
             _draw_node(node, box, x, y, out)
         else:
-            _draw_box(node, box, inside, x, y, out)
+            _draw_box(node, box, x, y, out)
+            left = box.x - inside.arrangement.width / 2 + x
+            _draw(inside, left, box.y + y + _TITLE + _PADDING, out)
 
 
 def _edge(route: Route, x: float, y: float) -> str:
@@ -154,14 +156,13 @@ def _draw_node(node: Node, box: Box, x: float, y: float, out: list[str]) -> None
     out.append("</g>")
 
 
-def _draw_box(node: Node, box: Box, inside: _Level, x: float, y: float, out: list[str]) -> None:
+def _draw_box(node: Node, box: Box, x: float, y: float, out: list[str]) -> None:
     left, top = box.x - box.width / 2 + x, box.y + y
     out.append(
         f'<g data-id="{escape(_clean(node.id))}">{_hint(node)}{_rectangle(node, "nb-b", left, top, box)}'
         f'<text class="nb-t" x="{left + 12:.1f}" y="{top + 17:.1f}">{_label(node)}'
         f'<tspan class="nb-d" dx="6">{escape(_short(node.detail))}</tspan></text></g>'
     )
-    _draw(inside, left + (box.width - inside.arrangement.width) / 2, top + _TITLE + _PADDING, out)
 
 
 def _rectangle(node: Node, kind: str, left: float, top: float, box: Box) -> str:

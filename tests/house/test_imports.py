@@ -22,7 +22,10 @@ OUTSIDE = {
     "plotly": ((), ("views/", "jupyter/")),
     "ipywidgets": (("jupyter/",), ("views/",)),
     "anywidget": (("jupyter/",), ("views/",)),
-    "IPython": (("jupyter/",), ("views/", "analysis/", "authoring/", "executors/display.py", "cli/")),
+    "IPython": (
+        ("jupyter/", "authoring/cells/shell.py"),
+        ("views/", "analysis/", "authoring/", "executors/display.py", "cli/"),
+    ),
     "nbformat": ((), ("analysis/", "authoring/", "jupyter/", "client/", "cli/")),
     "typer": (("cli/",), ()),
     "rich": (("cli/",), ("jupyter/", "views/")),

@@ -18,7 +18,7 @@ pytestmark = pytest.mark.filterwarnings("default")  # as in a fresh kernel
 NOTEBOOKS = sorted(Path(__file__).parent.glob("*.ipynb"))
 # Addresses, ids and times differ from run to run, and so does the name of the file that a warning comes from.
 _VARIES = re.compile(
-    r"0x[0-9a-f]+|sk-[a-z-]*id-\d+|\d+(\.\d+)? (µs|μs|ms|us|ns|s)\b|\S*ipykernel\S+?\.py|<ipython-input\S+?>",
+    r"0x[0-9a-f]+|sk-[a-z-]*id-\d+|\d+(\.\d+)?(e\+\d+)? (µs|μs|ms|us|ns|s)\b|\S*ipykernel\S+?\.py|<ipython-input\S+?>",
 )
 
 
@@ -33,9 +33,24 @@ def plain(output: Any) -> Any:
     return content
 
 
+def merged(found: list[Any]) -> list[Any]:
+    """Pieces of one stream as one: where a kernel's messages are cut depends on the moment."""
+    whole: list[Any] = []
+    for output in found:
+        if (
+            whole
+            and output["output_type"] == "stream" == whole[-1]["output_type"]
+            and output["name"] == whole[-1]["name"]
+        ):
+            whole[-1] = {**whole[-1], "text": whole[-1]["text"] + output["text"]}
+        else:
+            whole.append(output)
+    return whole
+
+
 def outputs(notebook: Any) -> list[tuple[Any, list[Any]]]:
     return [
-        (cell.execution_count, [plain(output) for output in cell.outputs])
+        (cell.execution_count, [plain(output) for output in merged(cell.outputs)])
         for cell in notebook.cells
         if cell.cell_type == "code" and "skip" not in cell.metadata.get("tags", [])
     ]

@@ -1,4 +1,7 @@
-"""Steps from each version of the schema to the next, run by Alembic when an older database is opened."""
+"""Steps from each version of the schema to the next, run by Alembic when an older database is opened.
+
+What the newest schema looks like is written in `nbflow.storage.schema`; a step here is never edited after a release.
+"""
 
 from __future__ import annotations
 

@@ -195,7 +195,7 @@ def operators():
 @flow
 def attributes_and_items():
     p = same(Point(1, [2, 3]))
-    return p.x, p.y[1], p._replace(x=inc(9)).x, [part for part in p.y]
+    return p.x, p.y[1], p._replace(x=inc(9)).x, list(p.y)
 
 
 @flow

@@ -74,8 +74,10 @@ def test_an_error_that_nobody_looked_at_is_reported(caplog: pytest.LogCaptureFix
         fail()
         return inc(1)
 
+    log = logging.getLogger("nbflow")
     with caplog.at_level(logging.WARNING, logger="nbflow"):
         run = careless.run()
+    assert (log.disabled, log.propagate, log.level) == (False, True, logging.WARNING)
     assert run.result() == 2
     assert "nobody looked at the error of fail#1: ValueError: broken" in caplog.text
     assert [event["kind"] for event in run.events()] == ["ignored_error"]

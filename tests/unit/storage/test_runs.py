@@ -50,19 +50,19 @@ def test_the_last_of_no_runs_is_told(database: Database) -> None:
 def test_a_run_of_a_living_process_cannot_be_claimed(database: Database) -> None:
     _create(database, records.run(owner_started=psutil.Process().create_time()))
     with pytest.raises(errors.RunActiveError, match=f"process {os.getpid()}"):
-        runs.claim(database, "0run", "you", 1, 0.0, 30.0, 100.0)
+        runs.claim(database, "0run", "you", pid=1, process_started=0.0, lease=30.0, now=100.0)
 
 
 def test_a_run_whose_process_is_dead_is_claimed_at_once(database: Database) -> None:
     child = subprocess.Popen([sys.executable, "-c", "pass"])
     child.wait()
     _create(database, records.run(owner_pid=child.pid))
-    assert runs.claim(database, "0run", "you", 7, 0.0, 30.0, 100.0).owner == "you"
+    assert runs.claim(database, "0run", "you", pid=7, process_started=0.0, lease=30.0, now=100.0).owner == "you"
 
 
 def test_a_pid_that_is_used_again_by_another_process_does_not_count(database: Database) -> None:
     _create(database, records.run(owner_started=1.0))
-    assert runs.claim(database, "0run", "you", 7, 0.0, 30.0, 100.0).owner_pid == 7
+    assert runs.claim(database, "0run", "you", pid=7, process_started=0.0, lease=30.0, now=100.0).owner_pid == 7
 
 
 @pytest.mark.parametrize(("now", "alive"), [(40.0, True), (60.0, False)])

@@ -23,11 +23,11 @@ class Told:
         self.progress = RunProgress(console)
         self.tell(RUN_STARTED, None, flow="training", executor="threads", resumed=False)
 
-    def tell(self, kind, seq, **data):
-        self.progress([Event(kind, "r1", 100.0, seq, data)])
+    def tell(self, event, seq, /, **data):
+        self.progress([Event(event, "r1", 100.0, seq, data)])
 
-    def task(self, kind, seq, state, name="train", **data):
-        self.tell(kind, seq, name=name, kind="step", state=state, key=f"{name}#{seq}", **data)
+    def task(self, event, seq, state, /, name="train", **data):
+        self.tell(event, seq, name=name, kind="step", state=state, key=f"{name}#{seq}", **data)
 
     def finish(self, state="succeeded"):
         self.tell(RUN_FINISHED, None, state=state, error=None)

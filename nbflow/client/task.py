@@ -1,0 +1,135 @@
+"""`Task`: a handle on one execution of a step."""
+
+from __future__ import annotations
+
+import json
+import time
+from typing import TYPE_CHECKING, Any
+
+from nbflow.executors.attempt import restore_error
+from nbflow.model.errors import NbflowError, TaskError
+from nbflow.model.ports import Ref
+from nbflow.model.records import AttemptRecord, ErrorRecord, LogRecord, StoredValue, TaskRecord
+from nbflow.model.states import State
+
+if TYPE_CHECKING:
+    from nbflow.client.run import Run
+    from nbflow.values.store import ValueStore
+
+
+class Task:
+    """One execution of a step in a run, as it was when this handle was made."""
+
+    def __init__(self, run: Run, record: TaskRecord) -> None:
+        self.run = run
+        self.record = record
+
+    @property
+    def key(self) -> str:
+        """Where it stands in the run: "train#2" is the second call of train, "sub#1/train#1" is one of sub-flow sub."""
+        return self.record.key
+
+    @property
+    def name(self) -> str:
+        """Name of the step."""
+        return self.record.name
+
+    @property
+    def state(self) -> State:
+        """What became of it."""
+        return State(self.record.state)
+
+    @property
+    def duration(self) -> float | None:
+        """Seconds that its latest attempt took, or has taken so far; None if it has not started."""
+        started, finished = self.record.started_at, self.record.finished_at
+        if started is None:
+            return None
+        return (finished if finished is not None else time.time()) - started
+
+    def result(self) -> Any:
+        """Its value. Raises its error if it failed, and TaskError if it has no value yet."""
+        record, values = self.record, self.run._values
+        if record.state == State.SUCCEEDED:
+            payload = self._payload()
+            data = values.unseal(payload.result) if payload is not None and payload.result is not None else None
+            return values.get(
+                StoredValue(record.result_digest or "", record.result_size or 0, record.result_type or "", data,
+                            record.result_uri)
+            )  # fmt: skip
+        raise self.error or TaskError(f"{self.key} is {self.state} and has no result.")
+
+    @property
+    def error(self) -> BaseException | None:
+        """What it failed with, its own or an input's; None if it did not."""
+        if self.record.error_type is None:
+            return None
+        cause = self if self.record.cause is None else self._sibling(self.record.cause)
+        payload = cause._payload()
+        return stored_error(self.run._values, payload.error if payload is not None else None, self.record.error_message)
+
+    @property
+    def traceback(self) -> str:
+        """The traceback of its error, trimmed to the user's code; "" if there is none."""
+        payload = self._payload()
+        if payload is None or payload.error is None:
+            return ""
+        values = self.run._values
+        return ErrorRecord(*values.get(values.unseal_stored(payload.error))).traceback
+
+    def inputs(self) -> tuple[tuple[Any, ...], dict[str, Any]]:
+        """The arguments it was called with, results of other tasks filled in."""
+        payload, values = self._payload(), self.run._values
+        if payload is None or payload.inputs is None:
+            raise TaskError(f"The inputs of {self.key} are stored when it is finished; it is {self.state}.")
+        siblings = {task.record.seq: task for task in self.run.tasks()}
+        upstream = [values.get(siblings[seq]._stored()) for seq in json.loads(self.record.upstream)]
+        args, kwargs = values.unpack(values.unseal_stored(payload.inputs), upstream)
+
+        def resolved(value: Any) -> Any:
+            return upstream[value.number] if type(value) is Ref else value
+
+        return tuple(map(resolved, args)), {name: resolved(value) for name, value in (kwargs or {}).items()}
+
+    def attempts(self) -> list[AttemptRecord]:
+        """Its tries, in order."""
+        from nbflow.storage import attempts
+
+        with self.run._db.read() as connection:
+            return [record for record in attempts.of_run(connection, self.run.id) if record.seq == self.record.seq]
+
+    def logs(self) -> list[LogRecord]:
+        """What it wrote, in order."""
+        from nbflow.storage import logs
+
+        run, seq = self.run.id, self.record.seq
+        if self.record.cached_from is not None:  # it wrote when it really ran
+            run, _, number = self.record.cached_from.partition("/")
+            seq = int(number)
+        with self.run._db.read() as connection:
+            return logs.read(connection, run, seq=seq)
+
+    def __repr__(self) -> str:
+        return f"<task {self.key} of run {self.run.id}: {self.state}>"
+
+    def _sibling(self, seq: int) -> Task:
+        return next(task for task in self.run.tasks() if task.record.seq == seq)
+
+    def _payload(self) -> Any:
+        from nbflow.storage import tasks
+
+        with self.run._db.read() as connection:
+            return tasks.payload(connection, self.run.id, self.record.seq)
+
+    def _stored(self) -> StoredValue:
+        payload, record = self._payload(), self.record
+        data = self.run._values.unseal(payload.result) if payload is not None and payload.result is not None else None
+        return StoredValue(record.result_digest or "", record.result_size or 0, record.result_type or "", data,
+                           record.result_uri)  # fmt: skip
+
+
+def stored_error(values: ValueStore, blob: bytes | None, message: str | None) -> BaseException | None:
+    """The exception of a stored error; of its message alone if that is all there is."""
+    if blob is not None:
+        return restore_error(ErrorRecord(*values.get(values.unseal_stored(blob))))
+    return NbflowError(message) if message is not None else None

@@ -1,0 +1,1 @@
+"""Speed and memory, apart from the tests: `python -m tests.bench` lists what there is."""

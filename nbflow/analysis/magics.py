@@ -59,7 +59,8 @@ def read_magic(node: ast.Call) -> Magic:
     if name in _SHELL:
         return Magic("shell", name, "", names, _outputs(line), settings=False)
     if name in _HARMLESS or name in _SETTINGS:
-        return Magic("harmless", name, "", names_in_shell(line), (), settings=name in _SETTINGS)
+        own = name == "load_ext" and line.strip() == "nbflow"  # nbflow's magics change nothing that cells see
+        return Magic("harmless", name, "", names_in_shell(line), (), settings=name in _SETTINGS and not own)
     return Magic("unknown", name, "", names, (), settings=True)
 
 

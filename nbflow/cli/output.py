@@ -17,7 +17,7 @@ from nbflow.views.palette import MARK, TERMINAL
 
 Db = Annotated[
     str | None,
-    typer.Option("--db", metavar="URL", help="Database: a path or URL.  [default: NBFLOW_DB, else the project's]"),
+    typer.Option("--db", metavar="URL", help="Database: a path or URL.  \\[default: NBFLOW_DB, else the project's]"),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")]
 _ENDLESS = 1000  # characters of a line in a file or pipe

@@ -24,7 +24,9 @@ if TYPE_CHECKING:
 
 Out = Annotated[
     Path | None,
-    typer.Option("--out", metavar="FILE", help="Where to write the executed notebook.  [default: NAME.executed.ipynb]"),
+    typer.Option(
+        "--out", metavar="FILE", help="Where to write the executed notebook.  \\[default: NAME.executed.ipynb]"
+    ),
 ]
 Executor = Annotated[
     str | None,
@@ -44,7 +46,9 @@ def add_to(app: typer.Typer) -> None:
 
 
 def run(
-    target: Annotated[str, typer.Argument(help="A notebook (analysis.ipynb), module:flow or file.py:flow.")],
+    target: Annotated[
+        str, typer.Argument(metavar="TARGET", help="A notebook (analysis.ipynb), module:flow or file.py:flow.")
+    ],
     parameters: Annotated[
         list[str] | None,
         typer.Option("--parameter", "-p", metavar="NAME=VALUE", help="Set a parameter; lists and dicts as JSON."),
@@ -58,8 +62,9 @@ def run(
 ) -> None:
     """Run a notebook or a flow, and tell how it went.
 
-    A notebook's cells run as steps, side by side where they do not need one another. The executed notebook, with every
-    output in place, is written beside it as NAME.executed.ipynb, or to --out; also if a step fails.
+    A notebook's cells run as steps, side by side where they do not need one another.
+
+    The executed notebook is written beside it as NAME.executed.ipynb, or to --out; also if a step fails.
 
     nbflow run analysis.ipynb -p rate=0.1 --out report.ipynb
 

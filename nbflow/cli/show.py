@@ -159,16 +159,17 @@ def _tasks_table(run: Run, tasks: list[Task], *, every: bool) -> Table:
         children.setdefault(task.record.parent, []).append(task)
 
     def add(parent: int | None, indent: str) -> None:
-        by_name: dict[str, list[Task]] = {}
+        succeeded: dict[str, list[Task]] = {}
         for task in children.get(parent, ()):
-            by_name.setdefault(task.name, []).append(task)
+            if task.state is State.SUCCEEDED:
+                succeeded.setdefault(task.name, []).append(task)
         for task in children.get(parent, ()):
-            alike = by_name[task.name]
+            alike = succeeded.get(task.name, [])
             if every or len(alike) <= _MANY or task.state is not State.SUCCEEDED:
                 rows.append(_task_row(task, indent, workers))
                 add(task.record.seq, indent + "  ")
-            elif (folded := [other for other in alike if other.state is State.SUCCEEDED])[0] is task:
-                rows.append(_folded_row(folded, indent))
+            elif alike[0] is task:
+                rows.append(_folded_row(alike, indent))
 
     add(None, "")
     return _table(("task", "state", "tries", "took", "worker", "error"), rows)

@@ -208,6 +208,8 @@ class Engine:
         with self.lock:
             if task.order:
                 return
+            if task.state is State.READY:
+                task.move(State.RUNNING)  # its body was not wanted, or is refused
             if value is not None:
                 out = self.decider.succeed(task, value)
             else:

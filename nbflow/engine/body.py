@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from nbflow.engine.frames import FRAME, FlowThreads, Frame
 from nbflow.engine.placeholders import ATOMS, is_placeholder, task_of
 from nbflow.executors.attempt import load_inputs
-from nbflow.model.errors import CodecError
+from nbflow.model.errors import CodecError, CycleError
 from nbflow.model.ports import Inputs
 
 if TYPE_CHECKING:
@@ -16,6 +16,19 @@ if TYPE_CHECKING:
     from nbflow.engine.decide import Task
     from nbflow.engine.journal import Journal
     from nbflow.engine.replay import History
+
+
+_DEEPEST = 60  # flows inside flows; on the serial executor each takes a part of Python's stack
+
+
+def _too_deep(task: Task, depth: int) -> CycleError:
+    names = [part.partition("#")[0] for part in task.key.split("/")]
+    around = list(dict.fromkeys(names))
+    return CycleError(
+        f"Flows call one another without an end: {' -> '.join([*around, around[0]])}, {depth} deep. "
+        "Let the recursion end on a plain value, or loop inside one flow.",
+        cycle=around,
+    )
 
 
 class FlowBody:
@@ -46,10 +59,12 @@ class FlowBody:
 
     def start(self, task: Task) -> None:
         """Run the sub-flow behind a ready task, and settle the task: here, or on a thread of its own."""
-        if self.engine.inline:
+        depth = task.frame.depth + 1 if task.frame is not None else 1
+        if depth > _DEEPEST:
+            self.engine.flow_finished(task, None, _too_deep(task, depth))
+        elif self.engine.inline:
             self._run_task(task)
         else:
-            depth = task.frame.depth + 1 if task.frame is not None else 1
             self._threads.start(depth, task.key, lambda: self._run_task(task))
 
     def _run_task(self, task: Task) -> None:

@@ -416,6 +416,16 @@ def idempotency(path):
     return key_over_retries(path)
 
 
+@flow
+def ping(n):
+    return pong(inc(n))
+
+
+@flow
+def pong(n):
+    return ping(inc(n))
+
+
 PATH = "calls.txt"  # in the folder of the test
 
 SHAPES = [
@@ -466,6 +476,8 @@ SHAPES = [
     Shape("an argument that contains itself", argument_contains_itself, error=errors.DefinitionError,
           match="contains itself", plain=False),
     Shape("wrong arguments", wrong_arguments, error=TypeError, match="'b'", states={"add#1": "failed"}),
+    Shape("flows that call one another without end", ping, (1,), error=errors.CycleError,
+          match="ping -> pong|pong -> ping", plain=False),
     Shape("async steps", asynchronous, value=([0, 2, 4, 6], 380), plain=False),
     Shape("error of an async step", asynchronous_error, error=KeyError, match="async", plain=False),
     Shape("timeout of an async step", asynchronous_timeout, error=TimeoutError, plain=False,

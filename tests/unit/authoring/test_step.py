@@ -31,7 +31,8 @@ def test_a_step_keeps_name_signature_and_docstring() -> None:
 def test_options_are_recorded() -> None:
     made: Any = step(
         name="train it", retries=3, delay=[1, 5], backoff=2, cap=60, jitter=0.1, retry_on=OSError,
-        timeout=timedelta(minutes=1), cache=timedelta(days=1), version="2", executor="processes", resources={"cpus": 2}, tags=["slow"],
+        timeout=timedelta(minutes=1), cache=timedelta(days=1), version="2", executor="processes",
+        resources={"cpus": 2}, tags=["slow"],
     )(lambda: 1)  # fmt: skip
     assert made.spec.name == "train it"
     assert made.spec.retry == Retry(3, (1.0, 5.0), 2, 60, 0.1, (OSError,), ())

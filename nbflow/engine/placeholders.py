@@ -7,6 +7,8 @@ type; `wait(x)` returns the plain value for those.
 
 from __future__ import annotations
 
+import copy
+import operator
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -23,7 +25,7 @@ if TYPE_CHECKING:
 
 # Values of these types never change, so that they may be handed on without a copy.
 ATOMS: frozenset[type] = frozenset({int, float, str, bool, type(None), bytes, complex})
-_LARGE_ATOM = 4096  # characters; larger texts and bytes travel packed
+_LARGE_ATOM = 4096  # characters, or bits of a number; larger atoms travel packed
 
 _UNSET: Any = object()
 
@@ -73,12 +75,52 @@ class Placeholder(wrapt.BaseObjectProxy[Any]):
     def __next__(self) -> Any:
         return next(self.__wrapped__)
 
+    def __copy__(self) -> Any:
+        return copy.copy(self.__wrapped__)
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Any:
+        return copy.deepcopy(self.__wrapped__, memo)
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> Any:  # else numpy makes arrays of objects
+        import numpy
+
+        return numpy.array(self.__wrapped__, dtype=dtype, copy=copy)
+
     def __reduce_ex__(self, protocol: Any) -> Any:
         return _itself, (self.__wrapped__,)
 
 
 def _itself(value: Any) -> Any:
     return value
+
+
+def _in_place(operation: Callable[[Any, Any], Any]) -> Callable[[Placeholder, Any], Any]:
+    """An operator such as `+=`: what cannot be changed in place gives a plain value, as it would without nbflow."""
+
+    def operator_of(self: Placeholder, other: Any) -> Any:
+        value = self.__wrapped__
+        result = operation(value, other)
+        return self if result is value else result
+
+    return operator_of
+
+
+for _name in (
+    "add",
+    "sub",
+    "mul",
+    "matmul",
+    "truediv",
+    "floordiv",
+    "mod",
+    "pow",
+    "lshift",
+    "rshift",
+    "and",
+    "xor",
+    "or",
+):
+    setattr(Placeholder, f"__i{_name}__", _in_place(getattr(operator, f"__i{_name}__")))
 
 
 def is_placeholder(value: object) -> bool:
@@ -136,6 +178,8 @@ def _flat(value: Any, upstream: dict[Task, int], values: ValueStore) -> Any:
     kind = type(value)
     if kind in ATOMS:
         if (kind is str or kind is bytes) and len(value) > _LARGE_ATOM:
+            return _DEEP
+        if kind is int and value.bit_length() > _LARGE_ATOM:  # Python limits the digits of its text
             return _DEEP
         return value
     if kind is Placeholder and not _changed(value, values):

@@ -12,6 +12,7 @@ from nbflow.model.records import RunRecord, RunUpdate
 from nbflow.model.states import FINISHED, State
 from nbflow.storage.database import Database
 from nbflow.storage.schema import attempts, runs, tasks
+from nbflow.storage.upserts import storable
 
 _UNFINISHED = tuple(state.value for state in State if state not in FINISHED)
 
@@ -26,7 +27,7 @@ _LOST = {
 
 def create(connection: Connection, record: RunRecord) -> None:
     """Store a new run."""
-    connection.execute(insert(runs).values(record._asdict()))
+    connection.execute(insert(runs).values({name: storable(value) for name, value in record._asdict().items()}))
 
 
 def get(connection: Connection, run: str) -> RunRecord:
@@ -137,7 +138,8 @@ def renew(connection: Connection, run: str, owner: str, until: float) -> bool:
 
 def finish(connection: Connection, record: RunUpdate) -> None:
     """Store how a run ended; nobody executes it any more."""
-    values = {**record._asdict(), "owner": None, "lease_until": None}
+    values = {name: storable(value) for name, value in record._asdict().items()}
+    values.update(owner=None, lease_until=None)
     connection.execute(update(runs).where(runs.c.id == values.pop("id")).values(values))
 
 

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from itertools import chain
 from typing import Any
 
-from sqlalchemy import Connection
+from sqlalchemy import Connection, exc
 
 from nbflow.storage.schema import BY_RECORD
 
@@ -34,8 +34,19 @@ class Upsert:
             left = len(rows) - position
             size = next(size for size in _SIZES if size <= left and size * width <= self._most)
             values = tuple(chain.from_iterable(rows[position : position + size]))
-            connection.exec_driver_sql(_statement(kind, size, self._mark), values)
+            statement = _statement(kind, size, self._mark)
+            try:
+                connection.exec_driver_sql(statement, values)
+            except (UnicodeEncodeError, exc.DataError):  # refused by the driver, before the database sees it
+                connection.exec_driver_sql(statement, tuple([storable(value) for value in values]))
             position += size
+
+
+def storable(value: Any) -> Any:
+    """`value`, with what no database takes written as an escape: halves of surrogate pairs, and NUL in texts."""
+    if type(value) is not str:
+        return value
+    return value.encode("utf-8", "backslashreplace").decode().replace("\0", "\\x00")
 
 
 @functools.cache

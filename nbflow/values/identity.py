@@ -89,7 +89,7 @@ class _Walk:
         """What stands for a value in the text of the code that reads it; never raises."""
         kind = type(value)
         if kind in ATOMS:
-            text = repr(value)
+            text = hex(value) if kind is int else repr(value)  # Python limits the digits of a decimal text
             return f"{kind.__name__} {text}" if len(text) < _LONG else canonical_digest(value, self._text)
         try:
             return self._object(value, kind)

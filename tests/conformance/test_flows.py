@@ -10,10 +10,10 @@ import pytest
 
 from nbflow import configure
 from nbflow.client.run import Run
-from tests.conformance.shapes import Shape, basics, errors, values
+from tests.conformance.shapes import Shape, adversarial, basics, errors, values
 
 EXECUTORS = ("serial", "threads", "processes")
-SHAPES = [*basics.SHAPES, *errors.SHAPES, *values.SHAPES]
+SHAPES = [*basics.SHAPES, *errors.SHAPES, *values.SHAPES, *adversarial.SHAPES]
 IDS = [shape.name for shape in SHAPES]
 
 

@@ -1,0 +1,1 @@
+"""Handles on runs, and what is made of their records."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import inspect
 import keyword
+import sys
 import threading
 from collections.abc import Callable, Iterable
 from contextvars import ContextVar, copy_context
@@ -15,11 +16,13 @@ from nbflow.authoring.step import Step, by_name
 from nbflow.client.run import Run
 from nbflow.engine import loader, session
 from nbflow.engine.frames import FRAME
+from nbflow.executors import context
 from nbflow.model.errors import DefinitionError
 from nbflow.model.names import check_name
 from nbflow.model.specs import FlowSpec, Parameter, StepSpec
 
 if TYPE_CHECKING:
+    from nbflow.model.events import Listener
     from nbflow.views.graph import Picture
 
 P = ParamSpec("P")
@@ -115,9 +118,18 @@ class Flow(Generic[P, R]):
         _check_arguments(self.spec, args, kwargs)
         tags = tuple(check_name(tag, "tag") for tag in options.get("tags", ()))
         chosen = {key: value for key, value in options.items() if key != "tags"}
-        if "listeners" in chosen:
-            chosen["listeners"] = tuple(chosen["listeners"])
+        chosen["listeners"] = tuple(chosen["listeners"]) if "listeners" in chosen else _default_listeners()
         return session.begin(self.spec, args, kwargs, session.RunOptions(tags=tags, **chosen))
+
+
+def _default_listeners() -> tuple[Listener, ...]:
+    """In a notebook a run shows how far it is, unless it belongs to a step of another run."""
+    shell = sys.modules["IPython"].get_ipython() if "ipykernel" in sys.modules else None
+    if shell is None or not hasattr(shell, "kernel") or context.current() is not None:
+        return ()
+    from nbflow.views.progress import RunProgress
+
+    return (RunProgress(),)
 
 
 def _split(kwargs: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:

@@ -132,19 +132,21 @@ class PlainScreen:
 
 
 class NotebookScreen:
-    """One display of its own in the cell's output, redrawn in place; folded up when all went well."""
+    """One display of its own in the cell's output, redrawn in place; folded up when all went well.
+
+    A run that is over within half a second shows nothing: there was nothing to wait for.
+    """
 
     def __init__(self, status: Callable[[], Status]) -> None:
         self._status = status
         self._identity = uuid.uuid4().hex
         self._ended = threading.Event()
+        self._thread = threading.Thread(target=self._redraw, name="nbflow-progress", daemon=True)
+        self._shown = False
 
     def open(self) -> None:
-        """Show it, and begin to redraw it."""
-        from IPython.display import display
-
-        display(self, display_id=self._identity)  # type: ignore[no-untyped-call]
-        threading.Thread(target=self._redraw, name="nbflow-progress", daemon=True).start()
+        """Begin to show it, soon."""
+        self._thread.start()
 
     def update(self) -> None:
         """Nothing to do: it is redrawn twice a second."""
@@ -152,15 +154,21 @@ class NotebookScreen:
     def close(self) -> None:
         """Draw it for the last time."""
         self._ended.set()
-        self._draw()
+        self._thread.join()
+        if self._shown:
+            self._draw()
 
     def _redraw(self) -> None:
         while not self._ended.wait(_TICK):
             self._draw()
 
     def _draw(self) -> None:
-        from IPython.display import update_display
+        from IPython.display import display, update_display
 
+        if not self._shown:
+            self._shown = True
+            display(self, display_id=self._identity)  # type: ignore[no-untyped-call]
+            return
         update_display(self, display_id=self._identity)  # type: ignore[no-untyped-call]
 
     def _repr_mimebundle_(self, **_: Any) -> dict[str, str]:

@@ -16,8 +16,9 @@ import xxhash
 
 from nbflow.engine.stores import database
 from nbflow.model import names
-from nbflow.model.records import AttemptRecord, LogRecord, RunRecord, TaskRecord
+from nbflow.model.records import AttemptRecord, LogRecord, RunRecord, RunUpdate, TaskRecord
 from nbflow.model.states import State
+from nbflow.storage import runs
 from nbflow.storage.writer import Writer
 
 
@@ -58,8 +59,8 @@ class Recorder:
         values: dict[str, Any] = dict.fromkeys(TaskRecord._fields)
         values.update(
             run=self._run, seq=self._seq, key=names.task_key("", name, number), name=name, kind="cells",
-            state=state.value, upstream="[]", code_digest=digest, tags="", created_at=started, ready_at=started,
-            started_at=started, finished_at=now, attempts=1, error_type=kind, error_message=message,
+            state=state.value, position=self._seq, upstream="[]", code_digest=digest, tags="", created_at=started,
+            ready_at=started, started_at=started, finished_at=now, attempts=1, error_type=kind, error_message=message,
         )  # fmt: skip
         task = TaskRecord(**values)
         attempt = AttemptRecord(
@@ -68,16 +69,25 @@ class Recorder:
         )  # fmt: skip
         writer.put(task)
         writer.put(attempt)
+        self._ended(now)
         if error is not None:
             text = json.dumps({"ename": kind, "evalue": message, "traceback": []})
             writer.put(LogRecord(self._run, self._seq, 1, 1, now, "error", text))
 
     def _open(self, now: float) -> Writer:
         if self._writer is None:
-            self._writer = Writer(database(), on_error=self._failed, fence=None)
             self._run = names.run_id(now, random.SystemRandom().getrandbits(30))
-            self._writer.put(_interactive_run(self._run, now))
+            opened = database()
+            with opened.write() as connection:
+                runs.create(connection, _interactive_run(self._run, now))
+            self._writer = Writer(opened, on_error=self._failed, fence=None)
         return self._writer
+
+    def _ended(self, now: float) -> None:
+        """The run of a kernel has ended with its latest cell; it has no end that anybody could wait for."""
+        assert self._writer is not None  # something was put
+        nothing: dict[str, Any] = dict.fromkeys(RunUpdate._fields)
+        self._writer.put(RunUpdate(**{**nothing, "id": self._run, "state": State.SUCCEEDED.value, "finished_at": now}))
 
     def _failed(self, problem: BaseException) -> None:
         self._broken = True

@@ -1,0 +1,1 @@
+"""Real notebooks by hand: JupyterLab in Chromium."""

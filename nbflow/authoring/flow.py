@@ -17,7 +17,7 @@ from nbflow.client.run import Run
 from nbflow.engine import loader, session
 from nbflow.engine.frames import FRAME
 from nbflow.executors import context
-from nbflow.model.errors import DefinitionError
+from nbflow.model.errors import DefinitionError, StorageError
 from nbflow.model.names import check_name
 from nbflow.model.specs import FlowSpec, Parameter, StepSpec
 
@@ -73,12 +73,13 @@ class Flow(Generic[P, R]):
         """Run the flow now and return the finished `Run`, failed or not.
 
         Beside the flow's own arguments: `executor` ("serial", "threads", "processes", ...), `workers`, `db` (path
-        or URL), `tags`, `listeners` (called with batches of events) and `clock`.
+        or URL), `tags`, `listeners` (called with batches of events) and `clock`. Raises StorageError if the run could
+        not be recorded to its end, since there is no finished run then.
         """
         options, kwargs = _split(kwargs)
         live = self._begin(args, kwargs, options)
         outcome = live.execute(args, kwargs)
-        if isinstance(outcome.error, KeyboardInterrupt):
+        if isinstance(outcome.error, (KeyboardInterrupt, StorageError)):
             raise outcome.error
         return Run(live.id, db=options.get("db"), session=live)
 
@@ -124,7 +125,8 @@ class Flow(Generic[P, R]):
 
 def _default_listeners() -> tuple[Listener, ...]:
     """In a notebook a run shows how far it is, unless it belongs to a step of another run."""
-    shell = sys.modules["IPython"].get_ipython() if "ipykernel" in sys.modules else None
+    ipython = sys.modules.get("IPython") if "ipykernel" in sys.modules else None  # not imported for this question
+    shell = ipython.get_ipython() if ipython is not None else None
     if shell is None or not hasattr(shell, "kernel") or context.current() is not None:
         return ()
     from nbflow.views.progress import RunProgress

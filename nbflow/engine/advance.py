@@ -5,6 +5,7 @@ Whoever brings a call or a report does the work that follows from it; there is n
 
 from __future__ import annotations
 
+import functools
 import threading
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -107,7 +108,7 @@ class Engine:
             if not out.settled and not out.ready:
                 self.journal.task(task)
             self.note(out)
-        self.launch(out.ready)
+        self.launch(out.ready, here=True)
         return task
 
     def record(self, frame: Frame, name: str, produce: Callable[[], Any]) -> Any:
@@ -146,8 +147,19 @@ class Engine:
 
     # --- starting ------------------------------------------------------------------------------------------------
 
-    def launch(self, ready: Sequence[Task]) -> None:
-        """Start ready tasks, or settle them with a result that is known. Not under the lock."""
+    def release(self, ready: Sequence[Task]) -> None:
+        """Start tasks that became ready by a report; what runs in the thread of the flow function is left to it."""
+        if ready and self.inline:
+            # Not at once: a report may come from any thread, and from deep inside of other tasks' ends.
+            self.waiting.hand_over(functools.partial(self.launch, ready, here=True))
+        else:
+            self.launch(ready)
+
+    def launch(self, ready: Sequence[Task], *, here: bool = False) -> None:
+        """Start ready tasks, or settle them with a result that is known. Not under the lock.
+
+        `here`: this thread belongs to a flow function, so that executors which work in such threads may do so now.
+        """
         queue = deque(ready)
         while queue:
             task = queue.popleft()
@@ -158,8 +170,10 @@ class Engine:
                     queue.extend(self._spare(task, value))
                 elif task.spec.kind == "flow":
                     self._start_flow(task)
-                else:
+                elif here or not self.executors(task.spec.executor).inline:
                     self._attempts.submit(task)
+                else:
+                    self.waiting.hand_over(functools.partial(self._attempts.submit, task))
             except NbflowError as error:  # a changed row, a step that cannot be sent: the task's own failure
                 queue.extend(self._refuse(task, error))
 
@@ -218,7 +232,7 @@ class Engine:
                 state = State.CANCELLED if ended else State.FAILED
                 out = self.decider.fail(task, state, Failure(error_record(error), error, task))
             self.note(out)
-        self.launch(out.ready)
+        self.release(out.ready)
 
     # --- settling ---------------------------------------------------------------------------------------------------
 

@@ -56,6 +56,8 @@ class Attempts:
 
     def report(self, report: Report) -> None:
         """Take what an executor tells about an attempt; what it tells after its end is refused."""
+        if self._engine.waiting.broken is not None:
+            return  # nothing can be recorded any more, and the run is about to say so
         if type(report) is Finished:
             self._finished(report)
             return
@@ -99,7 +101,7 @@ class Attempts:
                 engine.journal.task(task)
                 engine.announcer.task(TASK_STATE, task)
         if retry_at is None:
-            engine.launch(out.ready)
+            engine.release(out.ready)
         else:
             self._retry(task, retry_at)
 

@@ -78,7 +78,7 @@ class Writer:
         key = (kind, record[: _KEY_LENGTH[kind]])
         with self._condition:
             if self._error is not None:
-                raise self._error
+                raise self._error.with_traceback(None)  # the one object is raised many times
             if len(self._pending) > _MOST_WAITING:
                 self._condition.wait_for(lambda: len(self._pending) <= _MOST_WAITING or self._error is not None)
             self._pending[key] = record

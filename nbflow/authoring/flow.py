@@ -17,6 +17,7 @@ from nbflow.client.run import Run
 from nbflow.engine import loader, session
 from nbflow.engine.frames import FRAME
 from nbflow.executors import context
+from nbflow.executors.failure import with_user_frames
 from nbflow.model.errors import DefinitionError, StorageError
 from nbflow.model.names import check_name
 from nbflow.model.specs import FlowSpec, Parameter, StepSpec
@@ -58,7 +59,7 @@ class Flow(Generic[P, R]):
         outcome = live.execute(args, kwargs)
         if outcome.error is not None:
             _add_way_out(outcome.error, live.id)
-            raise outcome.error
+            raise with_user_frames(outcome.error)
         return cast("R", outcome.value)
 
     def plain(self, *args: P.args, **kwargs: P.kwargs) -> R:

@@ -15,6 +15,7 @@ from nbflow.client.pictures import run_picture
 from nbflow.client.task import Task, stored_error
 from nbflow.engine import session as session_module
 from nbflow.engine import stores
+from nbflow.executors.failure import with_user_frames
 from nbflow.model.errors import (
     NotebookError,
     RunFailedError,
@@ -140,7 +141,7 @@ class Run:
         if self._session is not None and self._session.outcome is not None:
             outcome = self._session.outcome
             if outcome.error is not None:
-                raise outcome.error
+                raise with_user_frames(outcome.error)
             return outcome.value
         record = self.record
         if record.state != State.SUCCEEDED:

@@ -312,6 +312,9 @@ class Engine:
         with self.lock:
             self.waiting.broken = error
             self.waiting.wake_all()
+            running = self._attempts.running()
+        for task in running.values():
+            self.executors(task.spec.executor).cancel(task.ticket)
 
     def _check(self) -> None:
         if self.waiting.broken is not None:

@@ -27,7 +27,7 @@ from nbflow.executors import context, registry
 from nbflow.executors.attempt import error_record
 from nbflow.executors.clock import SystemClock
 from nbflow.model import names
-from nbflow.model.errors import CodecError, NbflowError, RunActiveError, StorageError
+from nbflow.model.errors import CodecError, NbflowError, RunActiveError, StorageError, TaskCancelledError
 from nbflow.model.events import IGNORED_ERROR, RUN_FINISHED, RUN_STARTED, WARNING, Listener
 from nbflow.model.records import RunRecord
 from nbflow.model.states import State
@@ -146,22 +146,35 @@ class Session:
         return found
 
     def _stop(self, error: StorageError | RunActiveError) -> None:
-        self.engine.abort(error)
+        self.engine.abort(self._cancelled_elsewhere() or error)
+
+    def _cancelled_elsewhere(self) -> TaskCancelledError | None:
+        """What to tell if the run was not taken over but cancelled, by another process."""
+        from nbflow.storage import runs
+
+        try:
+            with self._stores.db.read() as connection:
+                state = runs.get(connection, self.id).state
+        except NbflowError:
+            return None  # the database does not answer, which is told already
+        return TaskCancelledError(f"Run {self.id} was cancelled by another process.") if state == "cancelled" else None
 
     def _close(self, value: Any, error: BaseException | None, interrupted: bool) -> Outcome:
+        broken = self.engine.waiting.broken
         for executor in self._executors.values():
-            executor.close(wait=not interrupted and not isinstance(error, (StorageError, RunActiveError)))
-        self._report_ignored()
+            executor.close(wait=not interrupted and broken is None)
         state = State.SUCCEEDED if error is None else State.FAILED
-        if interrupted or (error is not None and self.engine.cancelled):
+        if interrupted or (error is not None and (self.engine.cancelled or isinstance(broken, TaskCancelledError))):
             state = State.CANCELLED
         outcome = Outcome(state, value, error)
         try:
+            if broken is None:
+                self._report_ignored()
             self._store_outcome(outcome)
-        except (StorageError, NbflowError) as problem:
-            if error is None or isinstance(error, StorageError):
-                outcome = Outcome(State.FAILED, None, problem)
-            else:
+        except NbflowError as problem:
+            if error is None:
+                outcome = Outcome(State.FAILED, None, broken or problem)
+            elif broken is None:
                 error.add_note(f"nbflow could not record the end of run {self.id}: {problem}")
         finally:
             self._tell(RUN_FINISHED, state=outcome.state.value, error=repr(outcome.error) if outcome.error else None)

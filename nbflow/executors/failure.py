@@ -6,6 +6,7 @@ import builtins
 import pickle
 import traceback
 from pathlib import Path
+from types import TracebackType
 from typing import Any, NamedTuple
 
 import nbflow.model
@@ -80,6 +81,20 @@ def without_internal_frames(error: BaseException) -> BaseException:
         trace = trace.tb_next
     # With no frame of the user's it is nbflow's own error, which either speaks for itself or is a defect.
     return error.with_traceback(trace) if trace is not None or isinstance(error, NbflowError) else error
+
+
+def with_user_frames(error: BaseException) -> BaseException:
+    """`error` with no frames of nbflow on its traceback, unless it has no others."""
+    kept = []
+    trace = error.__traceback__
+    while trace is not None:
+        if not trace.tb_frame.f_code.co_filename.startswith(_INTERNAL):
+            kept.append(trace)
+        trace = trace.tb_next
+    rebuilt = None
+    for trace in reversed(kept):
+        rebuilt = TracebackType(rebuilt, trace.tb_frame, trace.tb_lasti, trace.tb_lineno)
+    return error.with_traceback(rebuilt) if rebuilt is not None else error
 
 
 def _type_name(kind: type) -> str:

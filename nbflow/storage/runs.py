@@ -151,7 +151,9 @@ def cancel(database: Database, run: str, now: float) -> None:
         connection.execute(
             update(runs).where(and_(runs.c.id == run, runs.c.state.in_(_UNFINISHED))).values(**ended, owner=None)
         )
-        connection.execute(update(tasks).where(and_(tasks.c.run == run, tasks.c.state.in_(_UNFINISHED))).values(ended))
+        for table in (tasks, attempts):
+            statement = update(table).where(and_(table.c.run == run, table.c.state.in_(_UNFINISHED)))
+            connection.execute(statement.values(ended))
 
 
 def _prefix(text: str) -> str:

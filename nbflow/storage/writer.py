@@ -43,6 +43,7 @@ _KEY_LENGTH: dict[type, int] = {
 _GROUPING = 0.01  # seconds to let records gather, unless someone waits for them
 _MOST_WAITING = 200_000  # records; beyond that `put` waits, so that memory stays bounded
 _PATIENCE = 30.0  # seconds for which a lost connection is tried again
+_LOOK = 2.0  # seconds after which an idle writer looks whether the run is still its own
 LEASE = 30.0  # seconds by which each transaction extends the claim on a run
 
 
@@ -131,7 +132,7 @@ class Writer:
         """What is to be written next; {} when only the lease is due, None at the end."""
         with self._condition:
             self._idle = not self._pending
-            due = LEASE / 3 if self._fence is not None else None
+            due = _LOOK if self._fence is not None else None
             self._condition.wait_for(lambda: self._pending or self._closing, due)
             if not self._pending:
                 if self._closing:

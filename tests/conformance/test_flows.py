@@ -29,7 +29,7 @@ def test_a_shape_means_the_same_on_every_executor(shape: Shape, executor: str) -
 
 @pytest.mark.postgres
 @pytest.mark.parametrize("executor", EXECUTORS)
-@pytest.mark.parametrize("shape", SHAPES[::2], ids=IDS[::2])
+@pytest.mark.parametrize("shape", SHAPES, ids=IDS)
 def test_a_shape_means_the_same_on_postgresql(shape: Shape, executor: str, postgres_url: str) -> None:
     configure(db=postgres_url)
     _check(shape, shape.flow.run(*shape.args, executor=executor, workers=2))

@@ -219,6 +219,23 @@ def test_ctrl_c_cancels_the_run(executor: str, tmp_path: Path, monkeypatch: pyte
     assert {str(task.state) for task in run.tasks()} == {"cancelled"}
 
 
+@pytest.mark.parametrize("executor", ["serial", "threads", "processes"])
+def test_a_run_is_cancelled_from_another_process(
+    executor: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / ".nbflow").mkdir()
+    (tmp_path / "script.py").write_text(INTERRUPTED)
+    monkeypatch.chdir(tmp_path)
+    child = subprocess.Popen([sys.executable, "script.py", executor], stderr=subprocess.PIPE)
+    wait_until((tmp_path / "started").exists)
+    run = runs()[0]
+    run.cancel()
+    assert child.communicate(timeout=30)[1].decode().count("Traceback") == 0
+    assert run.state == "cancelled"
+    assert {str(task.state) for task in run.tasks()} == {"cancelled"}
+    assert {attempt.state for attempt in run.attempts()} == {"cancelled"}
+
+
 def test_two_processes_cannot_resume_one_run(tmp_path: Path) -> None:
     started = tmp_path / "started"
     release = threading.Event()

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from nbflow.engine.decide import Failure
 from nbflow.engine.frames import no_frame
 from nbflow.executors.attempt import error_record, restore_error
-from nbflow.model.errors import TaskCancelledError
+from nbflow.model.errors import RunActiveError, StorageError, TaskCancelledError
 from nbflow.model.events import OUTPUT, PROGRESS, TASK_STATE
 from nbflow.model.ports import Finished, Inputs, Output, Progress, Report, Started, Work
 from nbflow.model.states import State
@@ -58,6 +58,12 @@ class Attempts:
         """Take what an executor tells about an attempt; what it tells after its end is refused."""
         if self._engine.waiting.broken is not None:
             return  # nothing can be recorded any more, and the run is about to say so
+        try:
+            self._take(report)
+        except (StorageError, RunActiveError):
+            return  # the same, a moment earlier: the writer tells the engine
+
+    def _take(self, report: Report) -> None:
         if type(report) is Finished:
             self._finished(report)
             return

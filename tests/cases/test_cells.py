@@ -25,7 +25,9 @@ def notebook_of(case: Case) -> Any:
 
 def printed(logs: list[Any], number: int) -> str:
     text, inside = "", False
-    for record in logs:
+    for record in sorted(
+        logs, key=lambda record: (record.seq, record.attempt, record.number)
+    ):  # cells run side by side
         if record.stream == "cell":
             inside = json.loads(record.text)["number"] == number
             text = "" if inside else text

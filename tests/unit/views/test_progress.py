@@ -12,6 +12,7 @@ from rich.console import Console
 from nbflow.model.events import PROGRESS, RUN_FINISHED, RUN_STARTED, TASK_CREATED, TASK_STATE, Event
 from nbflow.views import screens
 from nbflow.views.progress import RunProgress
+from tests.servers import wait_until
 
 
 class Told:
@@ -105,7 +106,7 @@ def test_nothing_is_left_running_after_the_block():
     with run.progress as listeners:
         assert listeners == (run.progress,)
     run.finish()
-    assert threading.active_count() <= before
+    wait_until(lambda: threading.active_count() <= before, 5)
 
 
 def test_a_notebook_shows_one_fold_with_everything_escaped():

@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from nbflow.model.specs import FlowSpec
 
 _log = logging.getLogger("nbflow")
+_LIVE: set[str | None] = set()  # owners of runs that this process executes
 LEASE = 30.0  # seconds after which a run whose process cannot be asked counts as abandoned
 
 
@@ -79,6 +80,7 @@ class Session:
         self._executors: dict[str, Executor] = {}
         self._executors_lock = threading.Lock()
         owner = record.owner or ""
+        _LIVE.add(record.owner)
         self._stores = stores.Stores(
             stores.database(options.db),
             stores.value_store(self._settings),
@@ -116,6 +118,7 @@ class Session:
             if isinstance(problem, KeyboardInterrupt):
                 interrupted = problem
         self.outcome = self._close(value, error, interrupted is not None)
+        _LIVE.discard(self.record.owner)
         self.done.set()
         return self.outcome
 
@@ -267,7 +270,9 @@ def resume(
         record = runs.get(connection, run_id)
         version = versions.get(connection, record.version) if record.version else None
     clock = options.clock or SystemClock()
-    runs.check_free(record, clock.time())
+    # A session of this process that has ended lost its claim without being able to say so, as on a full disk.
+    gone = record.owner if record.owner_pid == os.getpid() and record.owner not in _LIVE else None
+    runs.check_free(record, clock.time(), gone=gone)
     if spec is None:
         if version is None:
             raise NbflowError(f"Run {run_id} has no stored flow; pass the flow: flow.resume({run_id!r}).")
@@ -278,7 +283,7 @@ def resume(
         )
     args, kwargs = values.get(values.unseal_stored(record.inputs))
     owner, started = _this_process()
-    runs.claim(db, run_id, owner, pid=os.getpid(), process_started=started, lease=LEASE, now=clock.time())
+    runs.claim(db, run_id, owner, pid=os.getpid(), process_started=started, lease=LEASE, now=clock.time(), gone=gone)
     with db.read() as connection:
         history = tasks.of_run(connection, run_id)
     record = record._replace(

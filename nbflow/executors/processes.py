@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
 import threading
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 
 _MOST_AHEAD = 16  # tasks that a child is given while it runs one, if they are short
 _SHORT, _LONG = 0.002, 0.02  # seconds
+_log = logging.getLogger("nbflow")
 _HOPELESS = 3  # children in a row that died before they began anything
 
 
@@ -245,16 +247,22 @@ class ProcessesExecutor:
         self._delivering.now = True
         try:
             for report in reports:
-                if type(report) is Finished:
-                    self._finish(report)
-                elif self._report is not None:
-                    if type(report) is Output and self._echo:
-                        _echo(report)
-                    self._report(report)
+                try:
+                    self._hand_on_one(report)
+                except Exception:  # one report's trouble must not keep the others of its batch back
+                    _log.exception("The receiver of an executor's reports failed.")
         finally:
             self._delivering.now = False
             with self._lock:
                 self._feed()
+
+    def _hand_on_one(self, report: Report) -> None:
+        if type(report) is Finished:
+            self._finish(report)
+        elif self._report is not None:
+            if type(report) is Output and self._echo:
+                _echo(report)
+            self._report(report)
 
     def _finish(self, end: Finished) -> None:
         """Make the last report of a ticket, unless it was made."""
@@ -291,6 +299,13 @@ class ProcessesExecutor:
 
 def _echo(report: Output) -> None:
     stream = {"stdout": sys.stdout, "stderr": sys.stderr}.get(report.stream)
-    if stream is not None:
-        stream.write(report.text)
+    if stream is None:
+        return
+    try:
+        try:
+            stream.write(report.text)
+        except UnicodeEncodeError:
+            stream.write(report.text.encode("ascii", "backslashreplace").decode())
         stream.flush()
+    except (OSError, ValueError):
+        pass  # nobody reads it any more, or it was closed; the output is on record all the same

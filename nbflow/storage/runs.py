@@ -17,6 +17,7 @@ from nbflow.storage.upserts import storable
 _UNFINISHED = tuple(state.value for state in State if state not in FINISHED)
 
 
+_SLACK = 60.0  # seconds past its lease for which the word of a living process holds
 _LOST = {
     "state": State.FAILED.value,
     "exit": "lost",
@@ -73,14 +74,22 @@ def count(connection: Connection) -> int:
 
 
 def claim(
-    database: Database, run: str, owner: str, *, pid: int, process_started: float, lease: float, now: float
+    database: Database,
+    run: str,
+    owner: str,
+    *,
+    pid: int,
+    process_started: float,
+    lease: float,
+    now: float,
+    gone: str | None = None,
 ) -> RunRecord:
     """Make `owner` the one who executes a run, unless a living process does. Raises RunActiveError if one does.
 
-    `lease`: seconds for which the claim holds without being renewed.
+    `lease`: seconds for which the claim holds without being renewed. `gone`: an owner who is known to have given up.
     """
     with database.write() as connection:
-        check_free(get(connection, run), now)
+        check_free(get(connection, run), now, gone=gone)
         values = {
             "owner": owner,
             "owner_pid": pid,
@@ -100,9 +109,9 @@ def claim(
         return get(connection, run)
 
 
-def check_free(record: RunRecord, now: float) -> None:
-    """Raise RunActiveError if a living process executes a run."""
-    if alive(record, now):
+def check_free(record: RunRecord, now: float, *, gone: str | None = None) -> None:
+    """Raise RunActiveError if a living process executes a run, unless as the owner `gone`."""
+    if record.owner != gone and alive(record, now):
         raise RunActiveError(
             f"Run {record.id} is executed by process {record.owner_pid} on {record.host} right now. "
             "Wait for it, or cancel it first.",
@@ -113,9 +122,11 @@ def alive(record: RunRecord, now: float) -> bool:
     """Whether the process that executes a run still does."""
     if record.owner is None:
         return False
+    until = record.lease_until or 0.0
     if record.host == socket.gethostname() and record.owner_pid is not None:
-        return _process_lives(record.owner_pid, record.owner_started)
-    return record.lease_until is not None and record.lease_until > now
+        # A process that lives but has long ceased to renew its claim could not say that it gave up.
+        return until + _SLACK > now and _process_lives(record.owner_pid, record.owner_started)
+    return until > now
 
 
 def _process_lives(pid: int, started: float | None) -> bool:

@@ -229,6 +229,7 @@ def test_a_run_is_cancelled_from_another_process(
     child = subprocess.Popen([sys.executable, "script.py", executor], stderr=subprocess.PIPE)
     wait_until((tmp_path / "started").exists)
     run = runs()[0]
+    wait_until(run.attempts)  # else there is nothing on record yet that could be cancelled
     run.cancel()
     assert child.communicate(timeout=30)[1].decode().count("Traceback") == 0
     assert run.state == "cancelled"

@@ -89,6 +89,8 @@ def claim(
     `lease`: seconds for which the claim holds without being renewed. `gone`: an owner who is known to have given up.
     """
     with database.write() as connection:
+        # PostgreSQL would let two claims read the same free row; SQLite has one writer anyway and ignores the clause.
+        connection.execute(select(runs.c.id).where(runs.c.id == run).with_for_update())
         check_free(get(connection, run), now, gone=gone)
         values = {
             "owner": owner,

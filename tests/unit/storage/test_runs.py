@@ -1,8 +1,10 @@
 from __future__ import annotations
 
+import contextlib
 import os
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 
 import psutil
@@ -13,6 +15,8 @@ from nbflow.storage import runs, sweeper, tasks
 from nbflow.storage.database import Database, open_database
 from nbflow.storage.writer import Writer
 from tests.unit.storage import records
+
+_STARTED = psutil.Process().create_time()
 
 
 @pytest.fixture
@@ -58,6 +62,25 @@ def test_a_run_whose_process_is_dead_is_claimed_at_once(database: Database) -> N
     child.wait()
     _create(database, records.run(owner_pid=child.pid))
     assert runs.claim(database, "0run", "you", pid=7, process_started=0.0, lease=30.0, now=100.0).owner == "you"
+
+
+def test_of_many_who_claim_a_free_run_at_once_one_gets_it(database: Database) -> None:
+    _create(database, records.run(owner=None))
+    start, got = threading.Barrier(4), []
+
+    def claim(owner: str) -> None:
+        start.wait()
+        with contextlib.suppress(errors.RunActiveError):
+            got.append(
+                runs.claim(database, "0run", owner, pid=os.getpid(), process_started=_STARTED, lease=30.0, now=100.0)
+            )
+
+    threads = [threading.Thread(target=claim, args=(f"owner {n}",)) for n in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(got) == 1
 
 
 def test_a_pid_that_is_used_again_by_another_process_does_not_count(database: Database) -> None:

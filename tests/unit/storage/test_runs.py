@@ -65,22 +65,23 @@ def test_a_run_whose_process_is_dead_is_claimed_at_once(database: Database) -> N
 
 
 def test_of_many_who_claim_a_free_run_at_once_one_gets_it(database: Database) -> None:
-    _create(database, records.run(owner=None))
+    rounds = [f"run{number}" for number in range(15)]
+    _create(database, *(records.run(run, owner=None) for run in rounds))
     start, got = threading.Barrier(4), []
 
     def claim(owner: str) -> None:
-        start.wait()
-        with contextlib.suppress(errors.RunActiveError):
-            got.append(
-                runs.claim(database, "0run", owner, pid=os.getpid(), process_started=_STARTED, lease=30.0, now=100.0)
-            )
+        for run in rounds:
+            start.wait()
+            with contextlib.suppress(errors.RunActiveError):
+                runs.claim(database, run, owner, pid=os.getpid(), process_started=_STARTED, lease=30.0, now=100.0)
+                got.append(run)
 
-    threads = [threading.Thread(target=claim, args=(f"owner {n}",)) for n in range(4)]
+    threads = [threading.Thread(target=claim, args=(f"owner {number}",)) for number in range(4)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    assert len(got) == 1
+    assert sorted(got) == sorted(rounds)
 
 
 def test_a_pid_that_is_used_again_by_another_process_does_not_count(database: Database) -> None:

@@ -48,7 +48,7 @@ class Flow(Generic[P, R]):
         self._as_step = StepSpec(spec.name, spec.function, version=spec.version, tags=spec.tags, kind="flow")
         loader.define(spec)
 
-    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
+    def __call__(self, /, *args: P.args, **kwargs: P.kwargs) -> R:
         """Run the flow now and return its value; raises what the flow function raises."""
         frame = FRAME.get()
         if frame is not None:
@@ -62,7 +62,7 @@ class Flow(Generic[P, R]):
             raise with_user_frames(outcome.error)
         return cast("R", outcome.value)
 
-    def plain(self, *args: P.args, **kwargs: P.kwargs) -> R:
+    def plain(self, /, *args: P.args, **kwargs: P.kwargs) -> R:
         """Run the flow as ordinary Python, one step after the other, with nothing recorded."""
         token = _PLAIN.set(True)
         try:
@@ -70,7 +70,7 @@ class Flow(Generic[P, R]):
         finally:
             _PLAIN.reset(token)
 
-    def run(self, *args: Any, **kwargs: Any) -> Run:
+    def run(self, /, *args: Any, **kwargs: Any) -> Run:
         """Run the flow now and return the finished `Run`, failed or not.
 
         Beside the flow's own arguments: `executor` ("serial", "threads", "processes", ...), `workers`, `db` (path
@@ -84,7 +84,7 @@ class Flow(Generic[P, R]):
             raise outcome.error
         return Run(live.id, db=options.get("db"), session=live)
 
-    def submit(self, *args: Any, **kwargs: Any) -> Run:
+    def submit(self, /, *args: Any, **kwargs: Any) -> Run:
         """Start the flow in the background and return its live `Run` at once. Takes what `run` takes."""
         options, kwargs = _split(kwargs)
         live = self._begin(args, kwargs, options)

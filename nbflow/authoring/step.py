@@ -36,14 +36,14 @@ class Step(Generic[P, R]):
         self.spec = spec
         functools.update_wrapper(self, spec.function)
 
-    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
+    def __call__(self, /, *args: P.args, **kwargs: P.kwargs) -> R:
         """Call the function, or inside a flow let it be run; errors then appear where the result is used."""
         frame = FRAME.get()
         if frame is None:
             return cast("R", self.spec.function(*args, **kwargs))
         return cast("R", frame.call(self.spec, args, kwargs))
 
-    def map(self, *values: Any, **constants: Any) -> list[R]:
+    def map(self, /, *values: Any, **constants: Any) -> list[R]:
         """Call the step once for each item of `values`, side by side where the executor allows it.
 
         `values` are sequences of equal length, one for each positional parameter; a placeholder for a sequence is

@@ -209,7 +209,7 @@ class _Later:
         self._packed = spec.function
         self._function: Any = None
 
-    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+    def __call__(self, /, *args: Any, **kwargs: Any) -> Any:
         if self._function is None:
             self._function = unpack(self._packed)
         return self._function(*args, **kwargs)

@@ -10,10 +10,10 @@ import pytest
 
 from nbflow import configure
 from nbflow.client.run import Run
-from tests.conformance.shapes import Shape, adversarial, basics, errors, values
+from tests.conformance.shapes import Shape, adversarial, basics, errors, python, values
 
 EXECUTORS = ("serial", "threads", "processes")
-SHAPES = [*basics.SHAPES, *errors.SHAPES, *values.SHAPES, *adversarial.SHAPES]
+SHAPES = [*basics.SHAPES, *errors.SHAPES, *values.SHAPES, *adversarial.SHAPES, *python.SHAPES]
 IDS = [shape.name for shape in SHAPES]
 
 
@@ -30,8 +30,8 @@ def test_a_shape_means_the_same_on_every_executor(shape: Shape, executor: str) -
 @pytest.mark.postgres
 @pytest.mark.parametrize("executor", EXECUTORS)
 @pytest.mark.parametrize("shape", SHAPES, ids=IDS)
-def test_a_shape_means_the_same_on_postgresql(shape: Shape, executor: str, postgres_url: str) -> None:
-    configure(db=postgres_url)
+def test_a_shape_means_the_same_on_postgresql(shape: Shape, executor: str, shared_postgres_url: str) -> None:
+    configure(db=shared_postgres_url)
     _check(shape, shape.flow.run(*shape.args, executor=executor, workers=2))
 
 

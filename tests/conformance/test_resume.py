@@ -29,8 +29,8 @@ def test_a_run_that_was_killed_anywhere_goes_on_to_the_same_end(shape: Shape) ->
 
 @pytest.mark.postgres
 @pytest.mark.parametrize("shape", RESUMABLE[::5], ids=lambda shape: shape.name)
-def test_a_run_that_was_killed_anywhere_goes_on_in_postgresql(shape: Shape, postgres_url: str) -> None:
-    configure(db=postgres_url)
+def test_a_run_that_was_killed_anywhere_goes_on_in_postgresql(shape: Shape, shared_postgres_url: str) -> None:
+    configure(db=shared_postgres_url)
     _resume_after_cuts(shape, random.Random(shape.name))
 
 

@@ -5,40 +5,58 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
-from sqlalchemy import Connection, Engine, create_engine, event, insert, inspect, make_url, select
+from sqlalchemy import Connection, Engine, insert, inspect, make_url, select
 
-from nbflow.model.errors import DatabaseCorruptError, DatabaseMissingError, DatabaseNewerError
-from nbflow.storage import schema
+from nbflow.model.errors import DatabaseMissingError, DatabaseNewerError
+from nbflow.storage import engines, schema
 from nbflow.storage.errors import translated
 
-_MAGIC = b"SQLite format 3\x00"
 _MIGRATION_LOCK = 7_226_337  # of PostgreSQL's advisory locks
 
 
 class Database:
     """An open database. Connections are for one thread at a time; the database is for all."""
 
-    def __init__(self, url: str, engine: Engine) -> None:
+    def __init__(self, url: str, engine: Engine, file: Path | None = None) -> None:
         self.url = url  # without a password
         self.engine = engine
         self.dialect = engine.dialect.name
         self.closed = False
+        self._file = file  # None: on a server
+        self._inode = file.stat().st_ino if file is not None else 0
+        # PostgreSQL would else show each statement what was committed just before it.
+        self._reader = engine if file is not None else engine.execution_options(isolation_level="REPEATABLE READ")
 
     @contextmanager
     def read(self) -> Iterator[Connection]:
         """A connection that sees one consistent state."""
-        with translated(self.url), self.engine.begin() as connection:
+        self._check_there()
+        with translated(self.url), self._reader.begin() as connection:
             yield connection
 
     @contextmanager
     def write(self) -> Iterator[Connection]:
         """A connection in a transaction that is committed at the end, or rolled back on an error."""
+        self._check_there()
         with translated(self.url), self.engine.connect() as plain:
             connection = plain.execution_options(nbflow_write=True)
             with connection.begin():
                 yield connection
+
+    def _check_there(self) -> None:
+        """Raise if the file was removed: SQLite would go on with what nobody can ever open again."""
+        if self._file is None:
+            return
+        try:
+            found = self._file.stat().st_ino
+        except FileNotFoundError:
+            found = None
+        if found != self._inode:
+            self.close()  # so that it is opened anew when it is asked for the next time
+            raise DatabaseMissingError(
+                f"{self.url} was removed or replaced while it was in use; what this run stored is lost. Run it again."
+            )
 
     def close(self) -> None:
         """Close all connections."""
@@ -62,67 +80,21 @@ def open_database(url: str, *, create: bool = True, read_only: bool = False, tim
     is false, DatabaseNewerError, DatabaseCorruptError, DatabaseReadOnlyError, DatabaseLockedError or
     DatabaseUnreachableError.
     """
-    parsed = make_url(url)
-    shown = parsed.render_as_string(hide_password=True)
-    if parsed.get_backend_name() == "sqlite":
-        engine = _sqlite(url, parsed.database, create=create and not read_only, read_only=read_only, timeout=timeout)
+    may_create = create and not read_only
+    file = engines.sqlite_file(url)
+    if file is not None:
+        shown = url
+        engine = engines.sqlite(file, url, create=may_create, read_only=read_only, timeout=timeout)
     else:
-        engine = create_engine(url, pool_pre_ping=True, connect_args={"connect_timeout": max(1, int(timeout))})
-    database = Database(shown, engine)
+        shown = make_url(url).render_as_string(hide_password=True)
+        engine = engines.postgresql(url, read_only=read_only, timeout=timeout)
+    database = Database(shown, engine, file)
     try:
-        _bring_up_to_date(database, create=create and not read_only)
+        _bring_up_to_date(database, create=may_create)
     except BaseException:
         database.close()
         raise
     return database
-
-
-def _sqlite(url: str, path: str | None, *, create: bool, read_only: bool, timeout: float) -> Engine:
-    file = Path(path or ":memory:").absolute()
-    if path in (None, "", ":memory:"):
-        raise DatabaseMissingError("A database in memory cannot be shared by the threads of a run. Name a file.")
-    if file.exists():
-        _check_magic(file, url)
-    elif not create:
-        raise DatabaseMissingError(f"There is no database at {url}. Run a flow first, or name another with --db.")
-    else:
-        _make_folder(file.parent)
-    query = "?mode=ro&uri=true" if read_only else ""
-    target = f"sqlite:///file:{file}{query}" if read_only else f"sqlite:///{file}"
-    engine = create_engine(target, connect_args={"timeout": timeout, "check_same_thread": False})
-
-    @event.listens_for(engine, "connect")
-    def on_connect(connection: Any, _record: Any) -> None:
-        connection.isolation_level = None  # transactions are begun below, not by the driver
-        cursor = connection.cursor()
-        if not read_only:
-            cursor.execute("PRAGMA journal_mode=WAL")
-        cursor.execute("PRAGMA synchronous=FULL")
-        cursor.close()
-
-    @event.listens_for(engine, "begin")
-    def on_begin(connection: Connection) -> None:
-        write = connection.get_execution_options().get("nbflow_write", False)
-        # IMMEDIATE takes the write lock at once: a transaction that reads first could not take it later.
-        connection.exec_driver_sql("BEGIN IMMEDIATE" if write else "BEGIN")
-
-    return engine
-
-
-def _check_magic(file: Path, url: str) -> None:
-    with file.open("rb") as stream:
-        start = stream.read(len(_MAGIC))
-    if start and start != _MAGIC:
-        raise DatabaseCorruptError(
-            f"{url} is not an SQLite database; it is left as it is. Name another file with --db."
-        )
-
-
-def _make_folder(folder: Path) -> None:
-    folder.mkdir(parents=True, exist_ok=True)
-    ignore = folder / ".gitignore"
-    if folder.name == ".nbflow" and not ignore.exists():
-        ignore.write_text("*\n")
 
 
 def _bring_up_to_date(database: Database, *, create: bool) -> None:

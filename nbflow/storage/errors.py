@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -34,6 +35,14 @@ _POSTGRES = {
     "55P03": (errors.DatabaseLockedError, "Another session holds a lock in {url} for too long."),
     "42501": (errors.DatabaseReadOnlyError, "This user may not write to {url}."),
 }
+_SYSTEM = {
+    errno.ENOSPC: (errors.DiskFullError, "No space is left for {url}. Free some."),
+    errno.EDQUOT: (errors.DiskFullError, "No space is left to this user for {url}. Free some."),
+    errno.EROFS: (errors.DatabaseReadOnlyError, "{url} lies where nothing can be written. Name another with --db."),
+    errno.EACCES: (errors.DatabaseReadOnlyError, "{url} cannot be opened. Check the permissions."),
+    errno.EPERM: (errors.DatabaseReadOnlyError, "{url} cannot be opened. Check the permissions."),
+    errno.EISDIR: (errors.DatabaseCorruptError, "{url} is a folder. Name a file in it with --db."),
+}
 
 
 @contextmanager
@@ -43,6 +52,17 @@ def translated(url: str) -> Iterator[None]:
         yield
     except exc.DBAPIError as error:
         raise translate(error, url) from error
+
+
+@contextmanager
+def translated_os(url: str) -> Iterator[None]:
+    """Raise what the file system refuses as a StorageError about the database at `url`."""
+    try:
+        yield
+    except OSError as error:
+        unknown = (errors.StorageError, "There can be no database at {url}. Name another with --db.")
+        kind, message = _SYSTEM.get(error.errno or 0, unknown)
+        raise kind(f"{message.format(url=url)} ({error})") from error
 
 
 def translate(error: exc.DBAPIError, url: str) -> errors.StorageError:

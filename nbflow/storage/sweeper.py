@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
 
-from sqlalchemy import Connection, delete, select
+from sqlalchemy import Column, Connection, delete, select
 
 from nbflow.storage import schema
 from nbflow.storage.database import Database
@@ -30,13 +31,10 @@ def older_than(connection: Connection, time: float) -> list[str]:
 
 def referenced(connection: Connection, *, without_runs: Sequence[str] = ()) -> set[str]:
     """Names of the artifacts that hold results of tasks, runs or cache entries, not counting some runs."""
-    found: set[str] = set()
-    for table, run in ((schema.tasks, schema.tasks.c.run), (schema.runs, schema.runs.c.id), (schema.cache, None)):
-        column = table.c.result_uri
-        statement = select(column).where(column.is_not(None)).distinct()
-        if run is not None:
-            statement = statement.where(run.not_in(without_runs))
-        found.update(connection.execute(statement).scalars())
+    cached = schema.cache.c.result_uri
+    found: set[str] = set(connection.execute(select(cached).where(cached.is_not(None))).scalars())
+    for run, column in ((schema.tasks.c.run, schema.tasks.c.result_uri), (schema.runs.c.id, schema.runs.c.result_uri)):
+        found.update(_kept(connection, run, column, without_runs))
     return found
 
 
@@ -44,15 +42,23 @@ def packed(connection: Connection, *, without_runs: Sequence[str] = ()) -> Itera
     """Signed stored values that may name further artifacts: arguments, errors and code, not counting some runs."""
     for table, run in ((schema.payloads, schema.payloads.c.run), (schema.runs, schema.runs.c.id)):
         for name in ("inputs", "error"):
-            column = table.c[name]
-            statement = select(column).where(column.is_not(None)).where(run.not_in(without_runs))
-            yield from connection.execute(statement).scalars()
+            yield from _kept(connection, run, table.c[name], without_runs)
     code = schema.flow_versions.c.code
     yield from connection.execute(select(code).where(code.is_not(None))).scalars()
+
+
+def _kept(connection: Connection, run: Column[str], column: Column[Any], without_runs: Sequence[str]) -> Iterator[Any]:
+    """What a column holds, piece by piece. The runs are left out here: no statement takes any number of them."""
+    removed = frozenset(without_runs)
+    statement = select(run, column).where(column.is_not(None)).execution_options(yield_per=_AT_ONCE)
+    return (value for owner, value in connection.execute(statement) if owner not in removed)
 
 
 def vacuum(database: Database) -> None:
     """Give the space of removed rows back to the file system."""
     if database.dialect == "sqlite":
-        with database.engine.connect() as connection:
-            connection.connection.driver_connection.execute("VACUUM")  # type: ignore[union-attr]
+        with database.read() as connection:
+            connection.exec_driver_sql(
+                "COMMIT"
+            )  # of the transaction that was begun for us: VACUUM refuses to run in one
+            connection.exec_driver_sql("VACUUM")

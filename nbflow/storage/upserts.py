@@ -23,7 +23,8 @@ class Upsert:
     """Inserts records, or replaces those of the same key."""
 
     def __init__(self, dialect: str) -> None:
-        self._mark = "?" if dialect == "sqlite" else "%s"
+        self._numbered = dialect == "postgresql"
+        self._options = {"nbflow_numbered": self._numbered}  # see engines.postgresql
         self._most = _MOST_VALUES.get(dialect, 32_766)
 
     def __call__(self, connection: Connection, kind: type, rows: Sequence[Any]) -> None:
@@ -34,11 +35,12 @@ class Upsert:
             left = len(rows) - position
             size = next(size for size in _SIZES if size <= left and size * width <= self._most)
             values = tuple(chain.from_iterable(rows[position : position + size]))
-            statement = _statement(kind, size, self._mark)
+            statement = _statement(kind, size, self._numbered)
             try:
-                connection.exec_driver_sql(statement, values)
+                connection.exec_driver_sql(statement, values, self._options)
             except (UnicodeEncodeError, exc.DataError):  # refused by the driver, before the database sees it
-                connection.exec_driver_sql(statement, tuple([storable(value) for value in values]))
+                escaped = tuple([storable(value) for value in values])
+                connection.exec_driver_sql(statement, escaped, self._options)
             position += size
 
 
@@ -50,11 +52,12 @@ def storable(value: Any) -> Any:
 
 
 @functools.cache
-def _statement(kind: type, size: int, mark: str) -> str:
+def _statement(kind: type, size: int, numbered: bool) -> str:
     table = BY_RECORD[kind]
     names = [f'"{column.name}"' for column in table.columns]
     key = ", ".join(f'"{column.name}"' for column in table.primary_key)
     changes = ", ".join(f"{name} = excluded.{name}" for name in names if name not in key)
-    row = "(" + ", ".join([mark] * len(names)) + ")"
-    rows = ", ".join([row] * size)
+    marks = [f"${number}" if numbered else "?" for number in range(1, size * len(names) + 1)]
+    width = len(names)
+    rows = ", ".join(f"({', '.join(marks[at : at + width])})" for at in range(0, len(marks), width))
     return f'INSERT INTO "{table.name}" ({", ".join(names)}) VALUES {rows} ON CONFLICT ({key}) DO UPDATE SET {changes}'  # noqa: S608

@@ -80,6 +80,8 @@ class Writer:
         with self._condition:
             if self._error is not None:
                 raise self._error.with_traceback(None)  # the one object is raised many times
+            if self._closing:
+                raise StorageError("The writer is closed: what is put now would be lost.")
             if len(self._pending) > _MOST_WAITING:
                 self._condition.wait_for(lambda: len(self._pending) <= _MOST_WAITING or self._error is not None)
             self._pending[key] = record

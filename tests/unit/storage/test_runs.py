@@ -2,10 +2,12 @@ from __future__ import annotations
 
 import contextlib
 import os
+import sqlite3
 import subprocess
 import sys
 import threading
 from collections.abc import Iterator
+from pathlib import Path
 
 import psutil
 import pytest
@@ -89,6 +91,29 @@ def test_a_pid_that_is_used_again_by_another_process_does_not_count(database: Da
     assert runs.claim(database, "0run", "you", pid=7, process_started=0.0, lease=30.0, now=100.0).owner_pid == 7
 
 
+def test_of_two_that_claim_a_run_at_once_one_gets_it(database: Database) -> None:
+    _create(database, *[records.run(f"run{number}", owner=None, owner_pid=None) for number in range(10)])
+    started, together, won = psutil.Process().create_time(), threading.Barrier(2), []
+
+    def claim_all(owner: str) -> None:
+        for number in range(10):
+            together.wait()
+            try:
+                runs.claim(
+                    database, f"run{number}", owner, pid=os.getpid(), process_started=started, lease=30.0, now=100.0
+                )
+            except errors.RunActiveError:
+                continue
+            won.append(number)
+
+    threads = [threading.Thread(target=claim_all, args=(owner,)) for owner in ("a", "b")]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(won) == list(range(10))
+
+
 @pytest.mark.parametrize(("now", "alive"), [(40.0, True), (60.0, False)])
 def test_a_run_on_another_host_is_alive_until_its_lease_ends(now: float, alive: bool) -> None:
     assert runs.alive(records.run(host="elsewhere", lease_until=50.0), now) is alive
@@ -122,3 +147,21 @@ def test_old_runs_are_removed_with_all_that_belongs_to_them(database: Database) 
         assert tasks.of_run(connection, "old1") == []
         assert sweeper.referenced(connection) == {"new1/uri"}
     sweeper.vacuum(database)
+
+
+def test_artifacts_of_any_number_of_removed_runs_do_not_count(database: Database) -> None:
+    _create(database, records.run("kept", result_uri="kept/uri", inputs=b"kept"))
+    _create(database, records.run("gone", result_uri="gone/uri", inputs=b"gone"))
+    without = ["gone", *[f"gone{number}" for number in range(70_000)]]
+    with database.read() as connection:
+        assert sweeper.referenced(connection, without_runs=without) == {"kept/uri"}
+        assert list(sweeper.packed(connection, without_runs=without)) == [b"kept"]
+
+
+def test_a_vacuum_of_a_locked_database_is_told(tmp_path: Path) -> None:
+    with open_database(f"sqlite:///{tmp_path}/x.db", timeout=0.05) as database:
+        holder = sqlite3.connect(tmp_path / "x.db", isolation_level=None)
+        holder.execute("BEGIN IMMEDIATE")
+        with pytest.raises(errors.DatabaseLockedError, match="Another process"):
+            sweeper.vacuum(database)
+        holder.close()

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import threading
+import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -47,21 +48,51 @@ def test_what_was_put_before_a_flush_is_there_after_it(database: Database) -> No
 
 @settings(max_examples=15, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(puts=st.lists(st.tuples(st.integers(1, 8), st.sampled_from(["ready", "running", "failed"]), st.booleans())))
-def test_the_last_put_of_a_row_wins(
-    tmp_path_factory: pytest.TempPathFactory, puts: list[tuple[int, str, bool]]
-) -> None:
-    database = open_database(f"sqlite:///{tmp_path_factory.mktemp('db')}/x.db")
+def test_the_last_put_of_a_row_wins(database: Database, puts: list[tuple[int, str, bool]]) -> None:
     writer = _writer(database)
+    run = uuid.uuid4().hex  # the database is the same for all examples
     model = {}
     for seq, state, flush in puts:
-        model[seq] = records.task(seq, state=state)
+        model[seq] = records.task(seq, run, state=state)
         writer.put(model[seq])
         if flush:
             writer.flush()
     writer.close()
     with database.read() as connection:
-        assert tasks.of_run(connection, "0run") == [model[seq] for seq in sorted(model)]
-    database.close()
+        assert tasks.of_run(connection, run) == [model[seq] for seq in sorted(model)]
+
+
+def test_texts_that_no_database_takes_are_stored_escaped(database: Database) -> None:
+    writer = _writer(database)
+    for number, text in enumerate(["a\0b", "a\ud800b", "100 % %s $1 ?"], 1):
+        writer.put(LogRecord("0run", 1, 1, number, float(number), "stdout", text))
+    writer.close()
+    with database.read() as connection:
+        found = [log.text.replace("\0", "\\x00") for log in logs.read(connection, "0run")]  # SQLite takes NUL
+    assert found == ["a\\x00b", "a\\ud800b", "100 % %s $1 ?"]
+
+
+def test_what_is_put_after_the_end_is_refused(database: Database) -> None:
+    writer = _writer(database)
+    writer.close()
+    with pytest.raises(errors.StorageError, match="closed"):
+        writer.put(records.task(1))
+
+
+def test_a_lost_connection_is_made_again(postgres_url: str) -> None:
+    import psycopg
+
+    with open_database(postgres_url) as database:
+        writer = _writer(database)
+        writer.put(records.task(1))
+        writer.flush()
+        with psycopg.connect(postgres_url.replace("+psycopg", ""), autocommit=True) as other:
+            mine = "datname = current_database() AND pid <> pg_backend_pid()"
+            other.execute(f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE {mine}")
+        writer.put(records.task(2))
+        writer.close()
+        with database.read() as connection:
+            assert len(tasks.of_run(connection, "0run")) == 2
 
 
 def test_threads_may_put_at_once(database: Database) -> None:

@@ -28,6 +28,7 @@ class Cell:
     options: StepOptions
     heading: str | None  # the nearest heading above
     parameters: bool = False  # tagged `parameters`
+    may_fail: bool = False  # tagged `raises-exception`: an error in it ends nothing
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +61,9 @@ def from_content(content: dict[str, Any], path: str) -> Notebook:
             continue
         options, source = options_of_cell(source, raw.get("metadata", {}), len(cells) + 1)
         code, tree = transform(source, len(cells) + 1)
-        cells.append(Cell(len(cells) + 1, index, source, code, tree, options, heading, "parameters" in tags))
+        number = len(cells) + 1
+        may_fail = "raises-exception" in tags
+        cells.append(Cell(number, index, source, code, tree, options, heading, "parameters" in tags, may_fail))
     return Notebook(path, content, tuple(cells))
 
 

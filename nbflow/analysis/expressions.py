@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 
 from nbflow.analysis import knowledge, magics
 from nbflow.analysis.facts import ATOM, HISTORY, OPAQUE, OUTSIDE, PATCH, SETTINGS, CellFacts, Code, Event, Known, Mark
-from nbflow.analysis.scopes import code_names
+from nbflow.analysis.scopes import ClassScope, code_names
 
 _HISTORY = {"_", "__", "___", "Out", "In", "_oh", "_ih", "_i", "_ii"}
 _SETTING_ROOTS = (
@@ -33,6 +33,7 @@ class Expressions:
         if parameters is not None:
             self.scopes.append({name: Known(frozenset({f"parameter {name}"})) for name in parameters})
         self._using: set[str] = set()
+        self.returned = Known()  # of a function: what it returns or yields
         self._handlers: dict[type, Callable[..., Known]] = {
             ast.Name: self._name,
             ast.Constant: lambda node: ATOM,
@@ -49,7 +50,8 @@ class Expressions:
             ast.DictComp: self._comprehension,
             ast.GeneratorExp: self._comprehension,
             ast.NamedExpr: self._walrus,
-            ast.Yield: self._any,
+            ast.Yield: self._yield,
+            ast.YieldFrom: self._yield,
             ast.List: self._container,
             ast.Dict: self._container,
             ast.Set: self._container,
@@ -92,7 +94,9 @@ class Expressions:
         mark = self.mark(node, reason or f"sets {name}")
         certain = certain and self.certain
         self.facts.defines.setdefault(name, mark)
-        self.facts.events.append(Event("bind", (name,), mark, certain))
+        # A value that is made of the name's own old one may go on sharing what that one shared.
+        leaves = certain and name not in value.roots | value.views
+        self.facts.events.append(Event("bind", (name,), mark, leaves))
         if certain:
             self.bound.add(name)
             self.known[name] = value
@@ -105,6 +109,18 @@ class Expressions:
             self.link((name, *roots), node, "share" if value.kind == "data" else "link")
         if value.views - {name}:
             self.link((name, *value.views), node, "share")
+
+    def bind_here(self, name: str, node: ast.AST, value: Known, reason: str) -> None:
+        """A name gets a value in the scope that the statement stands in: the global one, or a class's or function's."""
+        scope = self.scope_of(name)
+        if scope is not None:
+            scope[name] = value
+        else:
+            self.bind(name, node, value, reason=reason)
+
+    def scope_of(self, name: str) -> dict[str, Known] | None:
+        """The scope in which a name is bound here; None for the global one."""
+        return next((scope for scope in reversed(self.scopes) if name in scope or name in _own(scope)), None)
 
     def link(self, names: Iterable[str], node: ast.AST, kind: str = "link") -> None:
         """Values of these names may share objects from here on, or with kind "share" only data."""
@@ -133,7 +149,7 @@ class Expressions:
         if value.path and value.path.startswith(_SETTING_ROOTS):
             self.effect(SETTINGS, node, reason)
         for root in sorted(value.roots | value.views):
-            self.change(root, node, reason.format(root))
+            self.change(root, node, reason.replace("{}", root))
 
     def effect(self, effect: str, node: ast.AST, reason: str) -> None:
         """Something beyond names happens."""
@@ -198,7 +214,7 @@ class Expressions:
 
     def _walrus(self, node: ast.NamedExpr) -> Known:
         value = self.value(node.value)
-        inner = self.scopes[0] if self.scopes and node.target.id in self.scopes[0] else None
+        inner = self.scope_of(node.target.id)
         if inner is not None:
             inner[node.target.id] = value
         else:
@@ -210,12 +226,12 @@ class Expressions:
             return ATOM
         scope: dict[str, Known] = {}
         self.scopes.append(scope)
-        for generator in node.generators:  # type: ignore[attr-defined]
+        for generator in node.generators:
             items = self.value(generator.iter)
             self._bind_locals(generator.target, items, scope)
             for condition in generator.ifs:
                 self.value(condition)
-        parts: list[ast.expr] = [node.key, node.value] if isinstance(node, ast.DictComp) else [node.elt]  # type: ignore[attr-defined]
+        parts: list[ast.expr] = [node.key, node.value] if isinstance(node, ast.DictComp) else [node.elt]
         result = _all_of([self.value(part) for part in parts])
         self.scopes.pop()
         if isinstance(node, ast.GeneratorExp):
@@ -229,10 +245,15 @@ class Expressions:
                 scope[child.id] = part_of(value)
 
     def _lambda(self, node: ast.Lambda) -> Known:
-        for default in [*node.args.defaults, *[item for item in node.args.kw_defaults if item is not None]]:
-            self.value(default)
+        defaults = [*node.args.defaults, *[item for item in node.args.kw_defaults if item is not None]]
+        held = _all_of([self.value(default) for default in defaults])
         expression = ast.copy_location(ast.Return(value=node.body), node.body)
-        return self.code_value([expression], node.args, code_names(node))
+        value = self.code_value([expression], node.args, code_names(node))
+        return Known(held.roots | held.views, None, None, value.joined(held).code)
+
+    def _yield(self, node: ast.Yield | ast.YieldFrom) -> Known:
+        """What a generator hands out; overridden where functions are known."""
+        raise NotImplementedError
 
     def code_value(self, body: list[ast.stmt], args: ast.arguments, code: Code) -> Known:
         """A function's value: what it does when it is called; overridden where statements are known."""
@@ -264,8 +285,11 @@ class Expressions:
 
     def _known_call(self, node: ast.Call, function: Known, arguments: list[Known], what: knowledge.Knowledge) -> Known:
         name = (function.path or "").removeprefix("builtins.")
+        opened = self._evaluated(node) if name == "eval" else None
+        if opened is not None:
+            return opened
         for effect in what.effects:
-            if effect == OPAQUE and name in {"eval", "pandas.eval"} and self._opened(node):
+            if effect == OPAQUE and name == "pandas.eval" and self._opened(node):
                 continue
             if effect == "random" and _seeded(node):
                 continue
@@ -278,6 +302,12 @@ class Expressions:
                 self.change_value(self.value(keyword.value), node, f"{name}(out=...) changes {{}}")
         if changed:
             self._keep(node, arguments)
+        if OPAQUE in what.effects:
+            arguments = [*arguments, Known(self._globals(self.known))]
+        elif what.gives == "data":
+            arguments = [part for part in arguments if part.kind not in {"atom", "data"}]
+            held = frozenset().union(*[part.roots for part in arguments])
+            return Known(kind="data", views=held)  # elements of a list may be kept as they are
         return self._given(what, _all_of([Known(function.roots, code=function.code), *arguments]))
 
     def _method(self, node: ast.Call, func: ast.Attribute, owner: Known, arguments: list[Known]) -> Known:
@@ -303,7 +333,13 @@ class Expressions:
             self._keep(node, [owner, *arguments])
         if owner.kind == "data" and what.gives != "atom":
             return Known(owner.roots, "data", None, None)  # it may be a view
-        return self._given(what, _all_of([Known(owner.roots, code=owner.code), *arguments]))
+        roots = owner.roots
+        if owner.code is not None:
+            kept = self._kept_by(owner.code)
+            if kept and any(part.kind != "atom" for part in arguments):
+                self.link(kept | {root for part in arguments for root in part.roots | part.views}, node)
+            roots |= self._globals(owner.code.gives)
+        return self._given(what, _all_of([Known(roots, code=owner.code), *arguments]))
 
     def _own_call(self, node: ast.Call, function: Known, arguments: list[Known]) -> Known:
         code = function.code or Code()
@@ -312,7 +348,19 @@ class Expressions:
             for part in [function, *arguments]:
                 self.change_value(part, node, f"{ast.unparse(node.func)[:40]}() may change {{}}")
             self._keep(node, [function, *arguments])
-        return _all_of([Known(function.roots, None, None, code), *arguments])
+        kept = self._kept_by(code)
+        if kept and any(part.kind != "atom" for part in arguments):
+            # It may put what it is given into the globals that it changes.
+            self.link(kept | {root for part in arguments for root in part.roots | part.views}, node)
+        return _all_of([Known(function.roots | self._globals(code.gives), None, None, code), *arguments])
+
+    def _kept_by(self, code: Code) -> set[str]:
+        return set(self._globals(code.changes | code.defines))
+
+    def _globals(self, names: Iterable[str]) -> frozenset[str]:
+        """Of these global names, the ones with objects that can be shared."""
+        held = {name: self.known.get(name) for name in names}
+        return frozenset(name for name, value in held.items() if value is None or value.kind not in {"atom", "module"})
 
     def _given(self, what: knowledge.Knowledge, parts: Known) -> Known:
         if what.gives == "atom":
@@ -343,9 +391,27 @@ class Expressions:
                 self.read(name, node, f"the text reads {name}")
         return True
 
+    def _evaluated(self, node: ast.Call) -> Known | None:
+        """The value of `eval` of a constant text; None if the text is not known, or is given names of its own."""
+        text = node.args[0].value if len(node.args) == 1 and isinstance(node.args[0], ast.Constant) else None
+        if not isinstance(text, str):
+            return None
+        try:
+            tree = ast.parse(text.strip(), mode="eval")
+        except SyntaxError:
+            return None
+        for part in ast.walk(tree):
+            if hasattr(part, "lineno"):
+                part.lineno = node.lineno
+        return self.value(tree.body)
+
     def outside(self, node: ast.AST, reason: str) -> None:
         """Something outside of the process may be read or changed."""
         self.effect(OUTSIDE, node, reason)
+
+
+def _own(scope: dict[str, Known]) -> frozenset[str]:
+    return scope.own if isinstance(scope, ClassScope) else frozenset()
 
 
 def part_of(value: Known) -> Known:

@@ -56,6 +56,7 @@ class Code:
     changes: frozenset[str] = frozenset()
     parameters: frozenset[str] = frozenset()  # parameters whose objects may be changed; "*": any
     effects: frozenset[str] = frozenset()
+    gives: frozenset[str] = frozenset()  # global names whose objects may be in what it returns
 
     def joined(self, other: Code) -> Code:
         """What either does."""
@@ -65,6 +66,7 @@ class Code:
             self.changes | other.changes,
             self.parameters | other.parameters,
             self.effects | other.effects,
+            self.gives | other.gives,
         )
 
 

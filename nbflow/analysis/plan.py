@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from nbflow.analysis.cells import Cell
@@ -27,19 +27,27 @@ class PlannedStep:
 
     step: StepCells
     takes: tuple[Edge, ...]
-    gives: tuple[tuple[str, ...], ...]  # names in groups; those of one group may share objects
+    also: tuple[Edge, ...]  # names that it may need, and takes as far as they can travel
+    gives: tuple[str, ...]
+    groups: Mapping[str, frozenset[str]]  # after it, the names that each name may share objects with, itself included
     before: tuple[str, ...]  # names that earlier steps define and this one does not take
     effects: frozenset[str]
     random_from: int | None  # the step whose random state it goes on with
     settings_from: int | None  # the step whose settings it runs under
-    after: int | None  # a step that has to be over, since both touch the outside
+    all_from: int | None  # the step of which it takes whatever there is, since nobody knows its names
+    after: tuple[int, ...]  # steps that have to be over, since both touch the outside
 
     @property
     def sources(self) -> tuple[int, ...]:
         """Positions of the steps that it needs something of."""
-        found = {edge.source for edge in self.takes}
-        found.update(source for source in (self.random_from, self.settings_from, self.after) if source is not None)
+        found = {edge.source for edge in (*self.takes, *self.also)} | set(self.after)
+        states = (self.random_from, self.settings_from, self.all_from)
+        found.update(source for source in states if source is not None)
         return tuple(sorted(found))
+
+
+# Names that share objects after a step, and names from before it whose objects are among these.
+Sharing = tuple[tuple[str, ...], tuple[str, ...]]
 
 
 @dataclass(slots=True)
@@ -49,7 +57,8 @@ class Amendments:
     changes: dict[int, set[str]] = field(default_factory=dict)
     reads: dict[int, set[str]] = field(default_factory=dict)
     defines: dict[int, set[str]] = field(default_factory=dict)
-    links: dict[int, set[tuple[str, ...]]] = field(default_factory=dict)
+    shares: dict[int, set[Sharing]] = field(default_factory=dict)
+    after: dict[int, set[int]] = field(default_factory=dict)  # cells whose steps have to be over before
     effects: dict[int, set[str]] = field(default_factory=dict)
     fused: set[tuple[int, int]] = field(default_factory=set)  # ranges of cells
 
@@ -68,7 +77,7 @@ def make_plan(cells: Sequence[Cell], facts: Sequence[CellFacts], amendments: Ame
     fused = set(learned.fused) | _ranges_to_fuse(cells, facts)
     steps = group(cells, facts, fused)
     steps = [_amended(step, learned) for step in steps]
-    return _Planner(steps).plan()
+    return _Planner(steps, learned).plan()
 
 
 class _Group:
@@ -82,13 +91,16 @@ class _Group:
 class _Planner:
     """One pass to learn which shared objects matter, one to say what travels."""
 
-    def __init__(self, steps: Sequence[StepCells]) -> None:
+    def __init__(self, steps: Sequence[StepCells], learned: Amendments) -> None:
         self.steps = steps
+        self.learned = learned
         self.groups: dict[str, _Group] = {}  # names that may share anything
         self.objects: dict[str, _Group] = {}  # names that may share objects whose identity can be seen
         self.touched: list[set[str]] = []  # by step: names whose objects it may change
         self.shared: list[set[str]] = [set() for _ in steps]  # by step: names that have to leave it in one piece
         self.ends: list[dict[str, frozenset[str]]] = []
+        self.outside: set[int] = set()  # the latest step that writes, and those that read since
+        self.writer: int | None = None
         effects = [set(step.facts.effects) for step in steps]
         self.seeded = any(found & {SEED, OPAQUE} for found in effects)
         self.history = any(HISTORY in found for found in effects)
@@ -102,8 +114,7 @@ class _Planner:
         planned = []
         for position, step in enumerate(self.steps):
             planned.append(self._planned(position, step, producers, last))
-            for names in planned[-1].gives:
-                producers.update(dict.fromkeys(names, position))
+            producers.update(dict.fromkeys(planned[-1].gives, position))
         return Plan(tuple(planned), producers)
 
     def _share(self, position: int, facts: CellFacts) -> None:
@@ -112,20 +123,30 @@ class _Planner:
             if found is not None and len(found.names & facts.reads.keys()) > 1:
                 self._matters(found)
         touched: set[str] = set()
+        before = dict(self.ends[-1]) if self.ends else {}
         for event in facts.events:
+            found = self.groups.get(event.names[0])
             if event.kind == "bind" and event.certain:
                 self._leave(event.names[0])
             elif event.kind in {"link", "share"}:
                 _join(self.groups, position, event.names)
                 if event.kind == "link":
                     _join(self.objects, position, event.names)
-            elif event.kind == "change":
-                found = self.groups.get(event.names[0])
+            elif event.kind == "change" or found is not None:
+                # A name that may keep its objects passes them on, together with the others that share them.
                 touched.update(found.names if found is not None else event.names)
                 if found is not None:
                     self._matters(found)
+        for sharing in self._seen(position):
+            together = tuple(sorted(shared_names(sharing, before, facts.defines)))
+            _join(self.groups, position, together)
+            _join(self.objects, position, together)
         self.touched.append(touched)
         self.ends.append({name: frozenset(found.names) for name, found in self.groups.items()})
+
+    def _seen(self, position: int) -> list[Sharing]:
+        cells = self.steps[position].cells
+        return sorted(sharing for cell in cells for sharing in self.learned.shares.get(cell.number, ()))
 
     def _leave(self, name: str) -> None:
         for groups in (self.groups, self.objects):
@@ -153,52 +174,72 @@ class _Planner:
         for name in sorted((self.touched[position] | self.shared[position]) - set(wanted)):
             if name not in facts.certain:
                 wanted[name] = Mark(1, f"{name} may share objects with what it changes")
-        if OPAQUE in effects:
-            reason = facts.effects[OPAQUE]
-            wanted.update({name: reason for name in producers if name not in wanted})
-            gives |= set(producers)
         if self.history:
             wanted.update({name: Mark(1, "later cells read the history of outputs") for name in HISTORY_NAMES})
             gives |= set(HISTORY_NAMES)
-        takes = []
-        for name, mark in wanted.items():
-            source = producers.get(name, last.get(OPAQUE))
-            if source is not None:
-                takes.append(Edge(name, source, f"cell {step.cells[0].number}, line {mark.line}: {mark.reason}"))
-        taken = {edge.name for edge in takes}
+        opaque = OPAQUE in effects
+        rest = {name: facts.effects[OPAQUE] for name in producers if name not in wanted} if opaque else {}
+        gives |= set(rest)
+        takes, also = (self._edges(step, names, producers, last.get(OPAQUE)) for names in (wanted, rest))
+        taken = {edge.name for edge in (*takes, *also)}
+        all_from = last.get(OPAQUE) if opaque else None
         settings_from = last.get(SETTINGS)
         random = self.seeded and bool(effects & {RANDOM, SEED, OPAQUE})
         random_from = last.get(RANDOM) if random else None
-        outside = bool(effects & {OUTSIDE, INPUT, OPAQUE})
-        after = last.get(OUTSIDE) if outside else None
         if effects & {SETTINGS, OPAQUE, PATCH}:
             last[SETTINGS] = position
         if random:
             last[RANDOM] = position
-        if outside:
-            last[OUTSIDE] = position
-        if OPAQUE in effects:
+        if opaque:
             last[OPAQUE] = position
         return PlannedStep(
             step,
-            tuple(takes),
-            self._pieces(position, gives),
+            takes,
+            also,
+            tuple(sorted(gives)),
+            self.ends[position],
             tuple(sorted(set(producers) - taken)),
             effects | ({RANDOM} if random else frozenset()),
             random_from,
             settings_from,
-            after,
+            all_from,
+            self._after(position, effects),
         )
 
-    def _pieces(self, position: int, gives: set[str]) -> tuple[tuple[str, ...], ...]:
-        pieces: list[tuple[str, ...]] = []
-        done: set[str] = set()
-        for name in sorted(gives):
-            if name not in done:
-                piece = tuple(sorted((self.ends[position].get(name, frozenset()) | {name}) & gives))
-                done.update(piece)
-                pieces.append(piece)
-        return tuple(pieces)
+    def _edges(
+        self, step: StepCells, wanted: Mapping[str, Mark], producers: Mapping[str, int], opaque: int | None
+    ) -> tuple[Edge, ...]:
+        found = []
+        for name, mark in wanted.items():
+            source = producers.get(name, opaque)
+            if source is not None:
+                found.append(Edge(name, source, f"cell {step.cells[0].number}, line {mark.line}: {mark.reason}"))
+        return tuple(found)
+
+    def _after(self, position: int, effects: frozenset[str]) -> tuple[int, ...]:
+        """Steps that have to be over: readers wait for writers, and writers for both."""
+        found: set[int] = set()
+        if effects & {OUTSIDE, OPAQUE}:
+            found |= self.outside
+            self.outside = {position}
+            self.writer = position
+        elif INPUT in effects:
+            found |= set() if self.writer is None else {self.writer}
+            self.outside.add(position)
+        firsts = {step.cells[0].number: other for other, step in enumerate(self.steps)}
+        for cell in self.steps[position].cells:
+            found.update(firsts[number] for number in self.learned.after.get(cell.number, ()) if number in firsts)
+        return tuple(sorted(other for other in found if other < position))
+
+
+def shared_names(sharing: Sharing, before: Mapping[str, frozenset[str]], defines: Collection[str]) -> set[str]:
+    """All names that share objects after a step in which `sharing` was seen.
+
+    `before`: who shared with whom before the step; `defines`: names that the step may have bound anew.
+    """
+    ends, starts = sharing
+    old = set().union(*[before.get(name, frozenset({name})) for name in starts])
+    return set(ends) | (old - set(defines))
 
 
 def _join(groups: dict[str, _Group], position: int, names: Sequence[str]) -> None:
@@ -226,8 +267,6 @@ def _amended(step: StepCells, learned: Amendments) -> StepCells:
             facts.changes.setdefault(name, mark)
             facts.reads.setdefault(name, mark)
             facts.events.append(Event("change", (name,), mark))
-        for names in learned.links.get(number, ()):
-            facts.events.append(Event("link", names, mark))
     return step
 
 

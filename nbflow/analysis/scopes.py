@@ -4,21 +4,20 @@ from __future__ import annotations
 
 import ast
 import dis
+import symtable
+import sys
 from types import CodeType
 
-from nbflow.analysis.facts import Code
+from nbflow.analysis.facts import Code, Known
+
+_Scope = ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda | ast.ClassDef
 
 
-def code_names(node: ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda | ast.ClassDef) -> Code:
+def code_names(node: _Scope) -> Code:
     """The global names that running the body of `node` may read and set."""
-    if isinstance(node, ast.Lambda):
-        tree: ast.Module | ast.Expression = ast.Expression(body=node)
-        compiled = compile(tree, "<cell>", "eval", dont_inherit=True)
-    else:
-        compiled = compile(ast.Module(body=[node], type_ignores=[]), "<cell>", "exec", dont_inherit=True)
     reads: set[str] = set()
     defines: set[str] = set()
-    for inner in _inner(compiled):
+    for inner in _inner(_compiled(node)):
         for instruction in dis.get_instructions(inner):
             if instruction.opname in {"LOAD_GLOBAL", "LOAD_NAME", "LOAD_CLASSDEREF", "LOAD_FROM_DICT_OR_GLOBALS"}:
                 reads.add(str(instruction.argval))
@@ -31,14 +30,40 @@ def code_names(node: ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda | ast.C
 
 def local_names(node: ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda) -> frozenset[str]:
     """The names that belong to the function itself."""
-    if isinstance(node, ast.Lambda):
-        compiled = compile(ast.Expression(body=node), "<cell>", "eval", dont_inherit=True)
-    else:
-        compiled = compile(ast.Module(body=[node], type_ignores=[]), "<cell>", "exec", dont_inherit=True)
     names: set[str] = set()
-    for inner in _inner(compiled):
+    for inner in _inner(_compiled(node)):
         names.update(inner.co_varnames, inner.co_cellvars)
     return frozenset(names)
+
+
+class ClassScope(dict[str, Known]):
+    """The names of a class body; one that is not bound yet is looked up outside, as Python does it."""
+
+    def __init__(self, node: ast.ClassDef) -> None:
+        super().__init__()
+        self.own = _names_of_class(node)
+
+
+def _names_of_class(node: ast.ClassDef) -> frozenset[str]:
+    alone = ast.ClassDef(node.name, bases=[], keywords=[], body=node.body, decorator_list=[])
+    if sys.version_info >= (3, 12):
+        alone.type_params = []
+    free = sorted({name for part in ast.walk(node) if isinstance(part, ast.Nonlocal) for name in part.names})
+    lines = ["def _(" + ", ".join(free) + "):", *("  " + line for line in ast.unparse(alone).splitlines())]
+    table = symtable.symtable("\n".join(lines), "<cell>", "exec").get_children()[0].get_children()[0]
+    return frozenset(symbol.get_name() for symbol in table.get_symbols() if symbol.is_local())
+
+
+def _compiled(node: _Scope) -> CodeType:
+    """Code that has the code of `node` as its only constant of that kind."""
+    body: ast.stmt = ast.Expr(node) if isinstance(node, ast.Lambda) else node
+    free = sorted({name for part in ast.walk(node) if isinstance(part, ast.Nonlocal) for name in part.names})
+    if free:  # variables of a function around it, which is not here
+        arguments = ast.arguments([], [ast.arg(name) for name in free], kwonlyargs=[], kw_defaults=[], defaults=[])
+        body = ast.FunctionDef("_", arguments, [body], decorator_list=[])
+    module = ast.fix_missing_locations(ast.Module(body=[body], type_ignores=[]))
+    compiled = compile(module, "<cell>", "exec", dont_inherit=True)
+    return _inner(compiled)[0] if free else compiled
 
 
 def _inner(code: CodeType) -> list[CodeType]:

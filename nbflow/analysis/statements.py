@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 
 from nbflow.analysis import magics
 from nbflow.analysis.cells import Cell, transform
 from nbflow.analysis.expressions import Expressions, part_of, setting_or_patch
 from nbflow.analysis.facts import ATOM, EFFECTS, OPAQUE, OUTSIDE, SETTINGS, CellFacts, Code, Known, Mark
-from nbflow.analysis.scopes import code_names, local_names
+from nbflow.analysis.scopes import ClassScope, code_names, local_names
 
 _Function = ast.FunctionDef | ast.AsyncFunctionDef
 
@@ -87,9 +88,9 @@ class Statements(Expressions):
     def assign(self, target: ast.expr, value: Known, node: ast.AST) -> None:
         """Bind a target of any form to a value."""
         if isinstance(target, ast.Name):
-            scope = next((scope for scope in reversed(self.scopes) if target.id in scope), None)
+            scope = self.scope_of(target.id)
             if scope is not None:
-                scope[target.id] = value.joined(scope[target.id])
+                scope[target.id] = value.joined(scope[target.id]) if target.id in scope else value
             else:
                 self.bind(target.id, node, value)
         elif isinstance(target, (ast.Tuple, ast.List)):
@@ -99,7 +100,7 @@ class Statements(Expressions):
             if value.kind not in {"atom", "data"}:  # the parts of one result, such as a figure and its axes
                 self.link([item.id for item in target.elts if isinstance(item, ast.Name)], node)
         elif isinstance(target, ast.Starred):
-            self.assign(target.value, value, node)
+            self.assign(target.value, Known(value.roots, None, None, value.code, value.views), node)  # a new list
         elif isinstance(target, (ast.Attribute, ast.Subscript)):
             owner = self.value(target.value)
             if isinstance(target, ast.Subscript):
@@ -116,8 +117,12 @@ class Statements(Expressions):
             pairs = list(zip(node.targets[0].elts, node.value.elts, strict=False))
             if len(pairs) == len(node.value.elts) == len(node.targets[0].elts):
                 values = [self.value(item) for _, item in pairs]
+                mixed = frozenset[str]().union(*[value.roots | value.views for value in values])
+                mixed &= {target.id for target, _ in pairs if isinstance(target, ast.Name)}
                 for (target, _), value in zip(pairs, values, strict=True):
-                    self.assign(target, value, node)
+                    # What one name loses may be what another one gets (`a, b = b, a`): none leaves its group here.
+                    swapped = mixed if value.kind != "atom" else frozenset[str]()
+                    self.assign(target, replace(value, views=value.views | swapped), node)
                 return
         value = self.value(node.value)
         names = [target.id for target in node.targets if isinstance(target, ast.Name)]
@@ -144,13 +149,21 @@ class Statements(Expressions):
 
     def _do_Delete(self, node: ast.Delete) -> None:
         for target in node.targets:
-            if isinstance(target, ast.Name):
-                self._remove(target.id, node)
-            elif isinstance(target, (ast.Attribute, ast.Subscript)):
-                self.change_value(self.value(target.value), node, "deletes a part of {}")
+            self._delete(target, node)
+
+    def _delete(self, target: ast.expr, node: ast.AST) -> None:
+        if isinstance(target, ast.Name):
+            self._remove(target.id, node)
+        elif isinstance(target, (ast.Tuple, ast.List)):
+            for element in target.elts:
+                self._delete(element, node)
+        elif isinstance(target, (ast.Attribute, ast.Subscript)):
+            if isinstance(target, ast.Subscript):
+                self.value(target.slice)
+            self.change_value(self.value(target.value), node, "deletes a part of {}")
 
     def _remove(self, name: str, node: ast.AST) -> None:
-        if any(name in scope for scope in self.scopes):
+        if self.scope_of(name) is not None:
             return
         self.read(name, node, f"deletes {name}")
         self.facts.deletes.setdefault(name, self.mark(node, f"deletes {name}"))
@@ -160,7 +173,7 @@ class Statements(Expressions):
         for item in node.names:
             name = item.asname or item.name.partition(".")[0]
             path = item.name if item.asname else name
-            self.bind(name, node, Known(kind="module", path=path), reason=f"imports {item.name}")
+            self.bind_here(name, node, Known(kind="module", path=path), f"imports {item.name}")
 
     def _do_ImportFrom(self, node: ast.ImportFrom) -> None:
         for item in node.names:
@@ -170,20 +183,20 @@ class Statements(Expressions):
                 continue
             else:
                 path = f"{node.module}.{item.name}"
-                self.bind(item.asname or item.name, node, Known(kind="module", path=path), reason=f"imports {path}")
+                self.bind_here(item.asname or item.name, node, Known(kind="module", path=path), f"imports {path}")
 
     # -- definitions ----------------------------------------------------------------------------------------------
 
     def _do_FunctionDef(self, node: _Function) -> None:
-        for default in [*node.args.defaults, *[item for item in node.args.kw_defaults if item is not None]]:
-            self.value(default)
+        for annotation in _annotations(node):
+            self.value(annotation)
         held = [self.value(item) for item in [*node.args.defaults, *node.args.kw_defaults] if item is not None]
         value = self.code_value(node.body, node.args, code_names(node), local_names(node))
         if node.decorator_list:
             for decorator in node.decorator_list:
                 value = value.joined(self.value(decorator))
             value = Known(value.roots, None, None, value.code)
-        roots = value.roots.union(*[item.roots for item in held])
+        roots = value.roots.union(*[item.roots | item.views for item in held])
         self.assign(ast.Name(node.name, ast.Store()), Known(roots, None, None, value.code), node)
 
     _do_AsyncFunctionDef = _do_FunctionDef
@@ -196,6 +209,7 @@ class Statements(Expressions):
         parameters = [item.arg for item in everything] + [item.arg for item in (args.vararg, args.kwarg) if item]
         inner = Statements(dict(self.known), parameters)
         inner.certain = False
+        inner.returned = Known(kind="atom")
         for name in (local or frozenset()) - set(parameters):
             inner.scopes[0].setdefault(name, Known())
         for name in code.defines:
@@ -208,7 +222,15 @@ class Statements(Expressions):
         touched = frozenset(name.removeprefix("parameter ") for name in changed if name.startswith("parameter "))
         own = frozenset(name for name in changed if not name.startswith("parameter ")) & (code.reads | code.defines)
         effects = frozenset(effect for effect in facts.effects if effect != "history")
-        return Known(code=Code(code.reads, code.defines, own, touched, effects))
+        gives = (inner.returned.roots | inner.returned.views) & (code.reads | code.defines)
+        return Known(code=Code(code.reads, code.defines, own, touched, effects, frozenset(gives)))
+
+    def _do_Return(self, node: ast.Return) -> None:
+        self.returned = self.returned.joined(self.value(node.value))
+
+    def _yield(self, node: ast.Yield | ast.YieldFrom) -> Known:
+        self.returned = self.returned.joined(self.value(node.value))
+        return Known()
 
     def _do_ClassDef(self, node: ast.ClassDef) -> None:
         value = Known(code=Code())
@@ -216,19 +238,17 @@ class Statements(Expressions):
             value = value.joined(self.value(base))
         names = code_names(node)
         code = Code(names.reads, names.defines)
-        scope: dict[str, Known] = {}
+        scope = ClassScope(node)
         self.scopes.append(scope)
-        for child in node.body:
-            for part in ast.walk(child):
-                if isinstance(part, ast.Name) and isinstance(part.ctx, ast.Store):
-                    scope.setdefault(part.id, Known())
-                elif isinstance(part, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
-                    scope.setdefault(part.name, Known())
+        certain, self.certain = self.certain, False
         self.run(node.body)
+        self.certain = certain
         self.scopes.pop()
+        roots = value.roots | value.views
         for held in scope.values():
             code = code.joined(held.code) if held.code is not None else code
-        self.assign(ast.Name(node.name, ast.Store()), Known(value.roots, None, None, code), node)
+            roots |= held.roots | held.views
+        self.assign(ast.Name(node.name, ast.Store()), Known(roots, None, None, code), node)
 
     # -- control flow ---------------------------------------------------------------------------------------------
 
@@ -276,11 +296,11 @@ class Statements(Expressions):
             self.value(handler.type)
             if handler.name:
                 certain, self.certain = self.certain, False
-                self.bind(handler.name, handler, Known(), reason=f"sets {handler.name}")
+                self.bind_here(handler.name, handler, Known(), f"sets {handler.name}")
                 self.bound.add(handler.name)
                 self.certain = certain
             self._branches(handler.body, [])
-            if handler.name and not any(handler.name in scope for scope in self.scopes):
+            if handler.name and self.scope_of(handler.name) is None:
                 self.facts.deletes.setdefault(
                     handler.name, self.mark(handler, f"deletes {handler.name} at the end of except")
                 )
@@ -332,6 +352,12 @@ class Statements(Expressions):
         for name in magic.defines:
             self.bind(name, node, Known(), reason=f"%{magic.name} sets {name}")
         return ATOM if magic.kind != "unknown" else Known()
+
+
+def _annotations(node: _Function) -> list[ast.expr]:
+    arguments = [*node.args.posonlyargs, *node.args.args, *node.args.kwonlyargs, node.args.vararg, node.args.kwarg]
+    found = [argument.annotation for argument in arguments if argument is not None] + [node.returns]
+    return [annotation for annotation in found if annotation is not None]
 
 
 def _closure(names: set[str], facts: CellFacts) -> set[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -13,6 +14,7 @@ class CellSource:
 
     number: int  # execution count
     source: str
+    may_fail: bool = False  # an error in it ends nothing
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,8 +24,10 @@ class CellsWork:
     name: str
     cells: tuple[CellSource, ...]
     takes: tuple[tuple[str, int], ...]
-    gives: tuple[tuple[str, ...], ...]  # names of one group may share objects
+    gives: tuple[str, ...]
     gives_all: bool = False  # whatever names there are in the end
+    also: tuple[tuple[str, int], ...] = ()  # names that it may take, as far as they can travel
+    all_from: int | None = None  # an input of which every name is taken that no other supplies
     before: tuple[str, ...] = ()  # names that exist by then, though nothing says that the step needs them
     random_from: int | None = None
     gives_random: bool = False
@@ -46,6 +50,16 @@ class Piece:
         return Piece, (self.names, self.stream, [bytes(part) for part in self.buffers])
 
 
+@dataclass(frozen=True, slots=True)
+class Files:
+    """What a step did with files and programs, as far as Python itself did it."""
+
+    began: float  # seconds since 1970
+    ended: float
+    read: tuple[str, ...] = ()  # absolute paths; for a folder, that its entries were listed
+    written: tuple[str, ...] = ()
+
+
 @dataclass(slots=True)
 class Report:
     """What a step found out about itself that the plan did not say."""
@@ -56,10 +70,14 @@ class Report:
     changed: tuple[str, ...] = ()  # inputs that it changed, though the plan took them as only read
     defined: tuple[str, ...] = ()  # names that it set, though the plan did not say so
     effects: tuple[str, ...] = ()  # "random", "settings"
+    # Names that share objects in the end, and names whose objects of before are among these. The plan may know better
+    # which other names those come to.
+    shares: tuple[tuple[tuple[str, ...], tuple[str, ...]], ...] = ()
+    files: Files | None = None
 
     @property
     def amends(self) -> bool:
-        """Whether the plan has to be made again."""
+        """Whether it says for certain that the plan has to be made again."""
         return bool(self.blocked or self.waits or self.missing or self.changed or self.defined or self.effects)
 
 
@@ -73,6 +91,11 @@ class CellValues:
     random: bytes | None = None
     settings: bytes | None = None
     report: Report = field(default_factory=Report)
+
+    def covers(self, names: Iterable[str]) -> bool:
+        """Whether it says of each name what became of it."""
+        held = {name for piece in self.pieces for name in piece.names}
+        return set(names) <= held | set(self.stuck) | set(self.absent)
 
     def piece(self, name: str) -> Piece | None:
         """The piece that holds a name."""

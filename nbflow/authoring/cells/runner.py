@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import json
 import pickle
+import re
 import time
 import types
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, cast
 
-from nbflow.authoring.cells import process_state, travel
+from nbflow.analysis.plan import HISTORY_NAMES
+from nbflow.authoring.cells import files, process_state, sharing, travel
 from nbflow.authoring.cells.records import CellsWork, CellValues, Piece, Report
+from nbflow.authoring.cells.sharing import Reach
 from nbflow.executors.context import current
 
 _ATOMS = (int, float, str, bool, bytes, complex, type(None), types.ModuleType, types.BuiltinFunctionType)
+
+_UNPICKLED = re.compile(r"Can't get attribute '(\w+)' on <module '__main__'")
 
 
 def run_cells(work: CellsWork, *inputs: CellValues) -> CellValues:
@@ -34,9 +39,7 @@ def _not_ready(work: CellsWork, inputs: Sequence[CellValues]) -> Report | None:
     if any(values.report.waits or values.report.blocked or values.report.missing for values in inputs):
         return Report(waits=True)
     stuck = tuple(name for name, index in work.takes if name in inputs[index].stuck)
-    if stuck and not work.gives_all:
-        return Report(blocked=stuck)
-    return None
+    return Report(blocked=stuck) if stuck else None
 
 
 class _Execution:
@@ -47,7 +50,9 @@ class _Execution:
         self.inputs = inputs
         self.emit = emit
         self.namespace = travel.Namespace(work.name)
-        self.given = {name for piece in work.gives for name in piece}
+        self.given = set(work.gives)
+        self.arrived: list[tuple[tuple[str, ...], Reach]] = []
+        self.stuck: dict[str, int] = {}  # names that could not come → input
 
     def run(self) -> CellValues:
         """Bring in, run, verify, take out."""
@@ -57,15 +62,19 @@ class _Execution:
         self._bring_in()
         before = self._fingerprints()
         ids = {name: id(value) for name, value in self.namespace.globals.items()}
-        with shell.running(self.namespace, self.emit) as mine:
+        with shell.running(self.namespace, self.emit) as mine, files.watching() as watched:
             old_settings, old_random = process_state.settings(), process_state.random_state()
             error = self._run_cells(mine)
-            if isinstance(error, NameError) and error.name in self.work.before:
-                return CellValues(report=Report(missing=(error.name,)))
             if error is not None:
+                lacking = self._lacking(error)
+                if lacking is not None:
+                    return CellValues(report=lacking)
                 raise error
-            report = self._verify(before, ids, old_settings, old_random)
-            return self._take_out(report)
+            seen = {name: travel.look(self.namespace, name) for name in self._present()}
+            report = self._verify(seen, before, ids)
+            report.effects = self._effects(old_settings, old_random)
+            report.files = watched.found()
+            return self._take_out(report, seen)
 
     def _set_process(self) -> None:
         work = self.work
@@ -79,21 +88,31 @@ class _Execution:
                 process_state.apply_random_state(pickle.loads(packed))  # noqa: S301 - signed with the result it came in
 
     def _bring_in(self) -> None:
-        pieces: dict[int, tuple[Piece, list[str]]] = {}
-        for name, index in self.work.takes:
+        work = self.work
+        takes = dict(work.also)
+        takes.update(work.takes)
+        if work.all_from is not None:
+            held = self.inputs[work.all_from]
+            everything = [name for piece in held.pieces for name in piece.names] + list(held.stuck)
+            takes = {**{name: work.all_from for name in everything if name not in work.before}, **takes}
+        pieces: dict[int, tuple[int, Piece, list[str]]] = {}
+        for name, index in takes.items():
             piece = self.inputs[index].piece(name)
             if piece is not None:
-                pieces.setdefault(id(piece), (piece, []))[1].append(name)
-        for piece, names in pieces.values():
-            travel.load(self.namespace, piece, names)
+                pieces.setdefault(id(piece), (index, piece, []))[2].append(name)
+            elif name in self.inputs[index].stuck:
+                self.stuck[name] = index
+        # In page order: where two pieces hold states of one class, the newer one counts.
+        for _, piece, names in sorted(pieces.values(), key=lambda found: found[0]):
+            self.arrived.append((tuple(names), travel.load(self.namespace, piece, names)))
 
     def _fingerprints(self) -> dict[str, bytes | None]:
-        watched = [name for name, _ in self.work.takes if name not in self.given and not self.work.gives_all]
         present = self.namespace.globals
+        watched = [name for names, _ in self.arrived for name in names if name not in self.given]
         return {
-            name: travel.fingerprint(self.namespace, name)
+            name: travel.look(self.namespace, name).digest()
             for name in watched
-            if name in present and not isinstance(present[name], _ATOMS)
+            if not isinstance(present[name], _ATOMS) and not self.work.gives_all
         }
 
     def _run_cells(self, mine: Any) -> BaseException | None:
@@ -103,81 +122,99 @@ class _Execution:
             started = time.time()
             self.emit("cell", json.dumps({"number": cell.number, "started": started}))
             error = shell.run_cell(mine, cell.number, cell.source)
+            lacks = error is not None and self._lacking(error) is not None
             self.emit("cell_end", json.dumps({"number": cell.number, "finished": time.time()}))
-            if error is not None:
+            if error is not None and (lacks or not cell.may_fail):
                 return error
         return None
 
-    def _verify(self, before: dict[str, bytes | None], ids: dict[str, int], settings: Any, random: Any) -> Report:
+    def _lacking(self, error: BaseException) -> Report | None:
+        """What a step has to be run again with, if that is why it failed."""
+        name = getattr(error, "name", None) if isinstance(error, NameError) else None
+        found = _UNPICKLED.search(str(error)) if isinstance(error, AttributeError) else None
+        if isinstance(error, KeyError) and error.args and isinstance(error.args[0], str):
+            name = error.args[0]  # globals()[name]
+        name = found[1] if found is not None else name
+        if name in self.stuck:
+            return Report(blocked=(name,))
+        if name in self.work.before and name not in self.namespace.globals:
+            return Report(missing=(name,))
+        return None
+
+    def _present(self) -> list[str]:
         from nbflow.authoring.cells.shell import INTERNAL
 
+        hidden = INTERNAL - (self.given & set(HISTORY_NAMES))
+        return [name for name in self.namespace.globals if name not in hidden and not _numbered(name)]
+
+    def _verify(self, seen: dict[str, travel.Seen], before: dict[str, bytes | None], ids: dict[str, int]) -> Report:
         present = self.namespace.globals
         changed = [
-            name for name, digest in before.items()
-            if name in present and id(present[name]) == ids[name] and travel.fingerprint(self.namespace, name) != digest
-        ]  # fmt: skip
-        rebound = [
             name
-            for name, old in ids.items()
-            if name not in self.given and name not in INTERNAL and id(present.get(name)) != old
+            for name, digest in before.items()
+            if name in seen and id(present[name]) == ids[name] and seen[name].digest() != digest
         ]
-        new = [
-            name
-            for name in present
-            if name not in ids and name not in self.given and name not in INTERNAL and not _numbered(name)
+        defined = [
+            name for name in seen if name not in self.given and (name not in ids or id(present[name]) != ids[name])
         ]
+        arrived = [name for names, _ in self.arrived for name in names]
+        deleted = [name for name in arrived if name not in present and name not in self.given]
+        if self.work.gives_all:
+            defined, deleted = [], []
+        return Report(changed=tuple(changed), defined=tuple(sorted({*defined, *deleted})), shares=self._shares(seen))
+
+    def _shares(self, seen: dict[str, travel.Seen]) -> tuple[tuple[tuple[str, ...], tuple[str, ...]], ...]:
+        found = []
+        for names in sharing.components({name: look.reach for name, look in seen.items() if look.reach.keys}):
+            keys = frozenset().union(*[seen[name].reach.keys for name in names])
+            starts = {name for group, reached in self.arrived for name in group if not keys.isdisjoint(reached.keys)}
+            if len(starts.union(names)) > 1:
+                found.append((names, tuple(sorted(starts))))
+        return tuple(found)
+
+    def _effects(self, settings: dict[str, Any], random: dict[str, Any]) -> tuple[str, ...]:
         effects = []
-        if not self.work.gives_random and process_state.random_state() != random:
-            effects += ["random"] if set(random) == set(process_state.random_state()) else []
+        now = process_state.random_state()
+        if not self.work.gives_random and now != random and set(now) == set(random):
+            effects.append("random")
         if not self.work.gives_settings and not process_state.same_settings(settings, process_state.settings()):
             effects.append("settings")
-        defined = [] if self.work.gives_all else sorted({*rebound, *new})
-        return Report(changed=tuple(changed), defined=tuple(defined), effects=tuple(effects))
+        return tuple(effects)
 
-    def _take_out(self, report: Report) -> CellValues:
-        from nbflow.authoring.cells.shell import INTERNAL
-
-        present = self.namespace.globals
-        groups = list(self.work.gives)
+    def _take_out(self, report: Report, seen: dict[str, travel.Seen]) -> CellValues:
+        """All that later steps may need, with what shares objects with it; also what the plan did not foresee."""
+        wanted = self.given.union(report.changed, report.defined)
         if self.work.gives_all:
-            # Nothing is known of what shares what: all of it in one piece, as far as it can travel.
-            names = [name for name in present if name not in INTERNAL and not _numbered(name)]
-            groups = [tuple(names), *[group for group in groups if not set(group) <= set(names)]]
-        result = CellValues(report=report)
+            wanted.update(seen)
+        result = CellValues(report=report, absent=tuple(sorted(wanted - set(seen))))
         pieces: list[Piece] = []
-        for group in groups:
-            result.absent += tuple(name for name in group if name not in present)
-            names = [name for name in group if name in present]
-            if names:
-                pieces += self._dump(names, result.stuck)
+        for names in sharing.components({name: look.reach for name, look in seen.items()}):
+            if wanted.isdisjoint(names):
+                continue
+            able = [name for name in names if seen[name].piece is not None]
+            for name in set(names).difference(able):
+                result.stuck[name] = _why(self.namespace.globals[name], seen[name].error)
+            if len(able) == 1:
+                pieces.append(cast("Piece", seen[able[0]].piece))
+            elif able:
+                pieces += self._dump(able, result.stuck)
         result.pieces = tuple(pieces)
-        if self.work.gives_random:
+        if self.work.gives_random or "random" in report.effects:
             result.random = pickle.dumps(process_state.random_state())
-        if self.work.gives_settings:
+        if self.work.gives_settings or "settings" in report.effects:
             result.settings = process_state.pack_settings(process_state.settings())
         return result
 
     def _dump(self, names: list[str], stuck: dict[str, str]) -> list[Piece]:
         try:
             return [travel.dump(self.namespace, names)]
-        except Exception as error:
-            if len(names) == 1:
-                value = self.namespace.globals[names[0]]
-                stuck[names[0]] = f"{type(value).__module__}.{type(value).__qualname__}: {error}".removeprefix(
-                    "builtins."
-                )
-                return []
-        good = []
-        for name in names:
-            mine: dict[str, str] = {}
-            self._dump([name], mine)
-            stuck.update(mine)
-            if not mine:
-                good.append(name)
-        if len(good) == len(names):  # each alone can, and all together cannot
-            stuck.update(dict.fromkeys(names, "shares objects in a way that cannot be stored"))
+        except Exception:
+            stuck.update(dict.fromkeys(names, "it shares objects with others in a way that cannot be stored"))
             return []
-        return self._dump(good, stuck) if good else []
+
+
+def _why(value: Any, error: Exception | None) -> str:
+    return f"{type(value).__module__}.{type(value).__qualname__}: {error}".removeprefix("builtins.")
 
 
 def _numbered(name: str) -> bool:

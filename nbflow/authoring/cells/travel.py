@@ -13,13 +13,14 @@ import pickle
 import threading
 import types
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, NamedTuple, cast
 
 import cloudpickle
 import xxhash
 from cloudpickle import cloudpickle as internals
 
 from nbflow.authoring.cells.records import Piece
+from nbflow.authoring.cells.sharing import Reach, is_frame, reach, reach_of_loaded
 
 _place = threading.local()
 
@@ -57,25 +58,42 @@ class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]
         super().__init__(file, protocol=5, buffer_callback=buffers.append)
         self._namespace = namespace
         self._views = views
+        self.frames: list[Any] = []
 
     def reducer_override(self, found: Any) -> Any:
         kind = type(found)
+        if is_frame(found):
+            self.frames.append(found)
+            if self._views:  # the arrays of frames that copy on write must not arrive as one
+                found = found.copy()
+                self.frames.append(found)
+            return found.__reduce_ex__(5)
         if kind is types.FunctionType and found.__globals__ is self._namespace.globals:
             return self._function(found)
         if kind is functools._lru_cache_wrapper and hasattr(found, "__wrapped__"):
             return _cached, (found.__wrapped__, found.cache_parameters())
         if isinstance(found, type) and found.__module__ == "__main__":
             return self._class(found)
-        if self._views and kind.__module__ == "numpy" and kind.__name__ == "ndarray" and found.base is not None:
-            return _view_reduction(found) or super().reducer_override(found)
+        if kind is functools.cached_property:  # holds a lock in Python 3.11
+            return functools.cached_property, (found.func,)
+        if kind.__module__ == "numpy" and kind.__name__ == "ndarray":
+            return self._array(found)
         return super().reducer_override(found)
+
+    def _array(self, found: Any) -> Any:
+        reduced = _view_reduction(found) if self._views and found.base is not None else None
+        if reduced is None and not found.flags.writeable:
+            reduced = found.__reduce_ex__(5)
+        if reduced is None or found.flags.writeable:
+            return reduced or super().reducer_override(found)
+        return (_read_only, reduced[:2]) if len(reduced) == 2 else reduced
 
     def _function(self, found: types.FunctionType) -> Any:
         # Cells of a closure are filled afterwards, since a function may refer to itself.
         closure = list(found.__closure__ or ())
         state = (
-            found.__defaults__, found.__kwdefaults__, found.__dict__, found.__qualname__, found.__doc__,
-            found.__annotations__, found.__module__, closure,
+            found.__defaults__, found.__kwdefaults__, found.__dict__ or None, found.__qualname__, found.__doc__,
+            dict(found.__annotations__), found.__module__, closure,
         )  # fmt: skip
         made = (_function, (self._namespace.token(found), found.__code__, found.__name__))
         return (*made, state, None, None, _fill_function)
@@ -91,8 +109,39 @@ class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]
         return (_class, (self._namespace.token(found), maker, tuple(args)), reduced[2], None, None, _fill_class)
 
 
+class Seen(NamedTuple):
+    """One look at a value: its pickle and what it reaches."""
+
+    piece: Piece | None  # None: it cannot be pickled
+    reach: Reach
+    error: Exception | None = None
+
+    def digest(self) -> bytes | None:
+        """What differs once the value was changed in place; None if it cannot be pickled."""
+        if self.piece is None:
+            return None
+        hasher = xxhash.xxh3_128(self.piece.stream)
+        for buffer in self.piece.buffers:
+            hasher.update(buffer)
+        return hasher.digest()
+
+
+def look(namespace: Namespace, name: str) -> Seen:
+    """Pickle the value of one name, and see what it reaches, as far as that goes."""
+    file = io.BytesIO()
+    buffers: list[pickle.PickleBuffer] = []
+    pickler = _Pickler(file, namespace, buffers, views=False)
+    error, piece = None, None
+    try:
+        pickler.dump({name: namespace.globals[name]})
+        piece = Piece((name,), file.getvalue(), [buffer.raw() for buffer in buffers])
+    except Exception as problem:
+        error = problem
+    return Seen(piece, reach(pickler.memo.copy(), pickler.frames), error)
+
+
 def dump(namespace: Namespace, names: Iterable[str]) -> Piece:
-    """Pickle the values of `names` as one piece."""
+    """Pickle the values of `names` as one piece, in which they share what they share."""
     values = {name: namespace.globals[name] for name in names}
     file = io.BytesIO()
     buffers: list[pickle.PickleBuffer] = []
@@ -100,28 +149,18 @@ def dump(namespace: Namespace, names: Iterable[str]) -> Piece:
     return Piece(tuple(values), file.getvalue(), [buffer.raw() for buffer in buffers])
 
 
-def load(namespace: Namespace, piece: Piece, names: Iterable[str]) -> None:
-    """Bring a fresh copy of the values of `names` into a namespace."""
+def load(namespace: Namespace, piece: Piece, names: Iterable[str]) -> Reach:
+    """Bring a fresh copy of the values of `names` into a namespace; returns what the whole piece reaches."""
     buffers = [_writable(buffer) for buffer in piece.buffers]
     previous, _place.namespace = getattr(_place, "namespace", None), namespace
+    unpickler = pickle.Unpickler(io.BytesIO(piece.stream), buffers=buffers)  # noqa: S301 - verified by the store
     try:
-        values = pickle.loads(piece.stream, buffers=buffers)  # noqa: S301 - verified where it was read from the store
+        values = unpickler.load()
     finally:
         _place.namespace = previous
     for name in names:
         namespace.globals[name] = values[name]
-
-
-def fingerprint(namespace: Namespace, name: str) -> bytes | None:
-    """A digest that differs once the value of `name` was changed in place; None if it cannot be pickled."""
-    try:
-        piece = dump(namespace, [name])
-    except Exception:
-        return None
-    hasher = xxhash.xxh3_128(piece.stream)
-    for buffer in piece.buffers:
-        hasher.update(buffer)
-    return hasher.digest()
+    return reach_of_loaded(cast("Any", unpickler).memo.copy())
 
 
 def _writable(buffer: Any) -> Any:
@@ -133,7 +172,7 @@ def _function(token: str, code: types.CodeType, name: str) -> Any:
     namespace: Namespace = _place.namespace
     found = namespace.known(token)
     if found is None:
-        cells = tuple(types.CellType() for _ in code.co_freevars)
+        cells = tuple(types.CellType() for _ in code.co_freevars) or None
         found = types.FunctionType(code, namespace.globals, name, None, cells)
         namespace.adopt(token, found)
     return found
@@ -143,7 +182,7 @@ def _fill_function(found: types.FunctionType, state: tuple[Any, ...]) -> None:
     defaults, keywords, attributes, qualname, doc, annotations, module, closure = state
     found.__defaults__, found.__kwdefaults__, found.__qualname__ = defaults, keywords, qualname
     found.__doc__, found.__annotations__, found.__module__ = doc, annotations, module
-    found.__dict__.update(attributes)
+    found.__dict__.update(attributes or {})
     for cell, other in zip(found.__closure__ or (), closure, strict=True):
         try:
             cell.cell_contents = other.cell_contents
@@ -182,6 +221,12 @@ def _view_reduction(array: Any) -> Any:
         return None
     offset = array.__array_interface__["data"][0] - root.__array_interface__["data"][0]
     return _view, (root, offset, array.shape, array.strides)
+
+
+def _read_only(make: Any, args: tuple[Any, ...]) -> Any:
+    array = make(*args)
+    array.flags.writeable = False
+    return array
 
 
 def _view(root: Any, offset: int, shape: tuple[int, ...], strides: tuple[int, ...]) -> Any:

@@ -1,0 +1,238 @@
+"""The flow function of every notebook: plan, run, and plan again where a step found out more than was planned."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple, cast
+
+import xxhash
+
+from nbflow.analysis.cells import Cell
+from nbflow.analysis.facts import HISTORY, OPAQUE, OUTSIDE, PATCH, RANDOM, SETTINGS
+from nbflow.analysis.plan import Amendments, Plan, PlannedStep, make_plan, shared_names
+from nbflow.analysis.statements import analyse
+from nbflow.analysis.steps import StepCells
+from nbflow.authoring.cells.conflicts import conflicts
+from nbflow.authoring.cells.records import CellSource, CellsWork, CellValues, Report
+from nbflow.authoring.cells.runner import run_cells
+from nbflow.authoring.patterns import wait
+from nbflow.authoring.step import Step
+from nbflow.engine.placeholders import Placeholder, is_placeholder, task_of
+from nbflow.model.errors import NotebookError
+from nbflow.model.policies import NO_CACHE, NO_RETRY, Cache, Retry
+from nbflow.model.specs import StepSpec
+
+
+def execute(cells: Sequence[Cell]) -> dict[str, str]:
+    """Run the cells of a notebook inside a flow function; returns for each name the key of the task that holds it."""
+    return _Execution(cells).run()
+
+
+class _Asked(NamedTuple):
+    """A step that was submitted, and what it was asked for."""
+
+    work: CellsWork
+    placeholder: Any
+    key: str  # of its task
+
+
+class _Execution:
+    """One run of a notebook's flow function. Deterministic: what it does follows from the steps' results only."""
+
+    def __init__(self, cells: Sequence[Cell]) -> None:
+        self.cells = cells
+        self.facts = analyse(cells)
+        self.learned = Amendments()
+        self.asked: dict[Any, list[_Asked]] = {}  # by what a step is given
+        self.results: dict[str, CellValues] = {}  # by key of the task
+        self.calls: dict[str, int] = {}
+        self.outside: dict[int, str] = {}  # cells that ran and did something outside → what
+
+    def run(self) -> dict[str, str]:
+        """Run until a plan was carried out that no step contradicts."""
+        while True:
+            plan = make_plan(self.cells, self.facts, self.learned)
+            steps, fresh = self._submit(plan)
+            if not fresh or not self._look(plan, steps):
+                return self._final(plan, steps)
+
+    def _submit(self, plan: Plan) -> tuple[list[_Asked], bool]:
+        steps: list[_Asked] = []
+        fresh = False
+        for planned in plan.steps:
+            work = work_of(planned)
+            inputs = [steps[source] for source in planned.sources]
+            found = self._earlier(work, inputs)
+            if found is None:
+                self._refuse_repetition(planned)
+                fresh = True
+                found = self._ask(planned, work, inputs)
+            steps.append(found)
+        return steps, fresh
+
+    def _ask(self, planned: PlannedStep, work: CellsWork, inputs: Sequence[_Asked]) -> _Asked:
+        run_step: Step[..., Any] = Step(_spec(planned.step, work))
+        placeholder = run_step(work, *[step.placeholder for step in inputs])
+        number = self.calls[work.name] = self.calls.get(work.name, 0) + 1
+        found = _Asked(work, placeholder, f"{work.name}#{number}")
+        self.asked.setdefault(_given(work, inputs), []).append(found)
+        return found
+
+    def _earlier(self, work: CellsWork, inputs: Sequence[_Asked]) -> _Asked | None:
+        """A submitted step that does the same with the same, and whose result has everything that is wanted of it."""
+        for step in self.asked.get(_given(work, inputs), ()):
+            result = self.results.get(step.key)
+            if step.work == work or (result is not None and _enough(result, work)):
+                return step
+        return None
+
+    def _look(self, plan: Plan, steps: Sequence[_Asked]) -> bool:
+        """Learn from the results; whether there is anything to plan anew."""
+        amended = False
+        for position, (planned, step) in enumerate(zip(plan.steps, steps, strict=True)):
+            try:
+                found = _result(step.placeholder)
+            except Exception:
+                if amended:  # it may have run with a wrong value
+                    return True
+                raise
+            self.results[step.key] = found
+            if found.report.amends:
+                amended = True
+                self._learn(plan, planned, found.report)
+            amended = self._learn_sharing(plan, position, found.report) or amended
+            if OUTSIDE in planned.effects and not (found.report.blocked or found.report.waits):
+                for cell in planned.step.cells:
+                    self.outside[cell.number] = planned.step.facts.effects[OUTSIDE].reason
+        return amended or self._learn_order(plan, steps)
+
+    def _learn(self, plan: Plan, planned: PlannedStep, report: Report) -> None:
+        number = planned.step.cells[0].number
+        self.learned.changes.setdefault(number, set()).update(report.changed)
+        self.learned.reads.setdefault(number, set()).update(report.missing)
+        self.learned.defines.setdefault(number, set()).update(report.defined)
+        self.learned.effects.setdefault(number, set()).update(report.effects)
+        for edge in (*planned.takes, *planned.also):
+            if edge.name in report.blocked:
+                self.learned.fused.add((plan.steps[edge.source].step.cells[0].number, planned.step.cells[-1].number))
+
+    def _learn_sharing(self, plan: Plan, position: int, report: Report) -> bool:
+        planned = plan.steps[position]
+        before = plan.steps[position - 1].groups if position else {}
+        number = planned.step.cells[0].number
+        new = False
+        for sharing in report.shares:
+            together = shared_names(sharing, before, planned.step.facts.defines)
+            if not together <= planned.groups.get(sharing[0][0], frozenset(sharing[0][:1])):
+                known = self.learned.shares.setdefault(number, set())
+                new = new or sharing not in known
+                known.add(sharing)
+        return new
+
+    def _learn_order(self, plan: Plan, steps: Sequence[_Asked]) -> bool:
+        new = False
+        touched = [self.results[step.key].report.files for step in steps]
+        for earlier, later, path in conflicts(touched):
+            first, second = plan.steps[earlier].step.cells[0].number, plan.steps[later].step.cells[0].number
+            found = touched[later]
+            if found is not None and path in found.written:
+                raise NotebookError(
+                    f"cell {second} changed {path} before cell {first} had used it; nothing in them tells that they "
+                    f"belong together. Say so: begin both with %%step NAME effects=outside, or with the same name.",
+                    cell=second,
+                )
+            known = self.learned.after.setdefault(second, set())
+            new = new or first not in known
+            known.add(first)
+        return new
+
+    def _refuse_repetition(self, planned: PlannedStep) -> None:
+        for cell in planned.step.cells:
+            if cell.number in self.outside:
+                raise NotebookError(
+                    f"cell {cell.number} would have to run again, since a step needs a value that cannot travel or was "
+                    f"changed unexpectedly; it has an effect on the outside ({self.outside[cell.number]}), so it "
+                    f"is not repeated. Make one step of the cells that belong together: begin each with "
+                    f"%%step {planned.step.name}.",
+                    cell=cell.number,
+                )
+
+    def _final(self, plan: Plan, steps: Sequence[_Asked]) -> dict[str, str]:
+        tasks = {name: steps[source].key for name, source in plan.final.items()}
+        for step in steps:
+            found = self.results.get(step.key) or _result(step.placeholder)
+            for piece in found.pieces:
+                for name in piece.names:
+                    tasks.setdefault(name, step.key)
+            for name in found.absent:
+                if tasks.get(name) == step.key:
+                    del tasks[name]
+        return tasks
+
+
+def _given(work: CellsWork, inputs: Sequence[_Asked]) -> Any:
+    """What decides on the course of a step: the code, and where each thing that it gets comes from."""
+    keys = [step.key for step in inputs]
+    names = frozenset((name, keys[index]) for name, index in (*work.takes, *work.also))
+    states = tuple(
+        keys[index] if index is not None else None for index in (work.random_from, work.settings_from, work.all_from)
+    )
+    return work.name, work.cells, names, states, work.history, frozenset(keys)
+
+
+def _enough(result: CellValues, work: CellsWork) -> bool:
+    return (
+        result.covers(work.gives)
+        and not work.gives_all
+        and (result.random is not None or not work.gives_random)
+        and (result.settings is not None or not work.gives_settings)
+    )
+
+
+def _result(placeholder: Any) -> CellValues:
+    """The result behind a placeholder, which itself stays untouched.
+
+    The engine has to check a value that the flow function held in its hands before it hands it on; these can be large.
+    """
+    if is_placeholder(placeholder):
+        return cast("CellValues", wait(Placeholder(task_of(placeholder), placeholder._self_resolve)))
+    return cast("CellValues", placeholder)
+
+
+def work_of(planned: PlannedStep) -> CellsWork:
+    """What a planned step asks of the process that runs it."""
+    position = {source: index for index, source in enumerate(planned.sources)}
+    effects = planned.effects
+
+    def of(source: int | None) -> int | None:
+        return position[source] if source is not None else None
+
+    return CellsWork(
+        name=planned.step.name,
+        cells=tuple(CellSource(cell.number, cell.source, cell.may_fail) for cell in planned.step.cells),
+        takes=tuple((edge.name, position[edge.source]) for edge in planned.takes),
+        also=tuple((edge.name, position[edge.source]) for edge in planned.also),
+        all_from=of(planned.all_from),
+        gives=planned.gives,
+        gives_all=OPAQUE in effects,
+        before=planned.before,
+        random_from=of(planned.random_from),
+        gives_random=bool(effects & {RANDOM, OPAQUE}),
+        settings_from=of(planned.settings_from),
+        gives_settings=bool(effects & {SETTINGS, OPAQUE, PATCH}),
+        history=HISTORY in effects,
+    )
+
+
+def _spec(step: StepCells, work: CellsWork) -> StepSpec:
+    options = step.options
+    return StepSpec(
+        name=step.name,
+        function=run_cells,
+        retry=Retry(retries=options.retries, delays=(options.delay,)) if options.retries else NO_RETRY,
+        timeout=options.timeout,
+        cache=Cache(enabled=True) if options.cache else NO_CACHE,
+        executor=options.executor,
+        identity=xxhash.xxh3_128_hexdigest(repr(work.cells).encode("utf-8", "surrogatepass")),
+        kind="cells",
+    )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Callable, Iterable
+from typing import Any
 
 from nbflow.analysis import knowledge, magics
 from nbflow.analysis.facts import ATOM, HISTORY, OPAQUE, OUTSIDE, PATCH, SETTINGS, CellFacts, Code, Event, Known, Mark
@@ -17,6 +18,8 @@ _SETTING_ROOTS = (
     "matplotlib.rcParams",
     "matplotlib.pyplot.rcParams",
     "pandas.options",
+    "plotly.io.templates",
+    "plotly.io.renderers",
 )
 
 
@@ -189,6 +192,10 @@ class Expressions:
 
     def _attribute(self, node: ast.Attribute) -> Known:
         owner = self.value(node.value)
+        if owner.path in {"__main__", "sys"} and (owner.path == "__main__" or node.attr == "modules"):
+            # The notebook's names, by another way.
+            self.effect(OPAQUE, node, f"uses {ast.unparse(node)[:40]}")
+            return Known(self._globals(self.known))
         if owner.path is not None:
             return Known(owner.roots, None, f"{owner.path}.{node.attr}", owner.code, owner.views)
         kind = owner.kind if owner.kind in {"data", "atom"} else None
@@ -221,7 +228,7 @@ class Expressions:
             self.bind(node.target.id, node, value, certain=not self.scopes)
         return value
 
-    def _comprehension(self, node: ast.AST) -> Known:
+    def _comprehension(self, node: Any) -> Known:
         if isinstance(node, ast.comprehension):  # pragma: no cover - reached through its owner only
             return ATOM
         scope: dict[str, Known] = {}
@@ -343,6 +350,8 @@ class Expressions:
 
     def _own_call(self, node: ast.Call, function: Known, arguments: list[Known]) -> Known:
         code = function.code or Code()
+        if not isinstance(node.func, ast.Name):  # a name's code is looked into where the name is read
+            self.use(code, node, ast.unparse(node.func)[:40])
         if code.parameters:
             # The function too: defaults and closures are parameters that it brings along.
             for part in [function, *arguments]:

@@ -27,10 +27,13 @@ class PlannedStep:
 
     step: StepCells
     takes: tuple[Edge, ...]
+    passes: tuple[str, ...]  # of these, the ones that it only hands on, since it may leave them as they are
     also: tuple[Edge, ...]  # names that it may need, and takes as far as they can travel
     gives: tuple[str, ...]
     groups: Mapping[str, frozenset[str]]  # after it, the names that each name may share objects with, itself included
+    together: tuple[str, ...]  # names that have to leave it with what they share
     before: tuple[str, ...]  # names that earlier steps define and this one does not take
+    before_unknown: bool  # whether there may be others, since an opaque step came before
     effects: frozenset[str]
     random_from: int | None  # the step whose random state it goes on with
     settings_from: int | None  # the step whose settings it runs under
@@ -58,6 +61,7 @@ class Amendments:
     reads: dict[int, set[str]] = field(default_factory=dict)
     defines: dict[int, set[str]] = field(default_factory=dict)
     shares: dict[int, set[Sharing]] = field(default_factory=dict)
+    memory: dict[int, set[tuple[str, ...]]] = field(default_factory=dict)  # an array and a frame, each with the other's
     after: dict[int, set[int]] = field(default_factory=dict)  # cells whose steps have to be over before
     effects: dict[int, set[str]] = field(default_factory=dict)
     fused: set[tuple[int, int]] = field(default_factory=set)  # ranges of cells
@@ -121,7 +125,7 @@ class _Planner:
         for name in facts.reads:
             found = self.objects.get(name)
             if found is not None and len(found.names & facts.reads.keys()) > 1:
-                self._matters(found)
+                self._matters(found, position)
         touched: set[str] = set()
         before = dict(self.ends[-1]) if self.ends else {}
         for event in facts.events:
@@ -136,11 +140,15 @@ class _Planner:
                 # A name that may keep its objects passes them on, together with the others that share them.
                 touched.update(found.names if found is not None else event.names)
                 if found is not None:
-                    self._matters(found)
+                    self._matters(found, position)
+                    found.links.append((position, frozenset(found.names)))
         for sharing in self._seen(position):
             together = tuple(sorted(shared_names(sharing, before, facts.defines)))
             _join(self.groups, position, together)
             _join(self.objects, position, together)
+        for cell in self.steps[position].cells:
+            for pair in sorted(self.learned.memory.get(cell.number, ())):
+                _join(self.groups, position, pair)
         self.touched.append(touched)
         self.ends.append({name: frozenset(found.names) for name, found in self.groups.items()})
 
@@ -154,9 +162,10 @@ class _Planner:
             if found is not None:
                 found.names.discard(name)
 
-    def _matters(self, found: _Group) -> None:
+    def _matters(self, found: _Group, now: int) -> None:
         for position, names in found.links:
-            self.shared[position] |= names
+            if position != now:  # within a step they share without our help
+                self.shared[position] |= names
         found.links = found.links[-1:]
 
     def _planned(self, position: int, step: StepCells, producers: dict[str, int], last: dict[str, int]) -> PlannedStep:
@@ -179,10 +188,11 @@ class _Planner:
             gives |= set(HISTORY_NAMES)
         opaque = OPAQUE in effects
         rest = {name: facts.effects[OPAQUE] for name in producers if name not in wanted} if opaque else {}
-        gives |= set(rest)
+        gives |= set(producers) if opaque else set()
         takes, also = (self._edges(step, names, producers, last.get(OPAQUE)) for names in (wanted, rest))
         taken = {edge.name for edge in (*takes, *also)}
         all_from = last.get(OPAQUE) if opaque else None
+        before_unknown = OPAQUE in last
         settings_from = last.get(SETTINGS)
         random = self.seeded and bool(effects & {RANDOM, SEED, OPAQUE})
         random_from = last.get(RANDOM) if random else None
@@ -195,10 +205,13 @@ class _Planner:
         return PlannedStep(
             step,
             takes,
+            tuple(sorted(edge.name for edge in takes if edge.name not in facts.reads)),
             also,
             tuple(sorted(gives)),
             self.ends[position],
+            tuple(sorted(self.shared[position])),
             tuple(sorted(set(producers) - taken)),
+            before_unknown,
             effects | ({RANDOM} if random else frozenset()),
             random_from,
             settings_from,

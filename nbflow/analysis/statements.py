@@ -171,6 +171,8 @@ class Statements(Expressions):
 
     def _do_Import(self, node: ast.Import) -> None:
         for item in node.names:
+            if item.name == "__main__":
+                self.effect(OPAQUE, node, "imports the notebook itself")
             name = item.asname or item.name.partition(".")[0]
             path = item.name if item.asname else name
             self.bind_here(name, node, Known(kind="module", path=path), f"imports {item.name}")
@@ -259,6 +261,12 @@ class Statements(Expressions):
     def _do_For(self, node: ast.For | ast.AsyncFor) -> None:
         items = self.value(node.iter)
         part = part_of(items)
+        if _runs_through(node):
+            for _ in range(2):  # later lines of a loop come before earlier ones
+                self.assign(node.target, part, node)
+                self.run(node.body)
+            self.run(node.orelse)
+            return
         before, certain = set(self.bound), self.certain
         self.certain = False
         self.assign(node.target, part, node)
@@ -352,6 +360,16 @@ class Statements(Expressions):
         for name in magic.defines:
             self.bind(name, node, Known(), reason=f"%{magic.name} sets {name}")
         return ATOM if magic.kind != "unknown" else Known()
+
+
+def _runs_through(node: ast.For | ast.AsyncFor) -> bool:
+    """Whether the body of a loop is run at least once, and to its end."""
+    listed = isinstance(node.iter, (ast.Tuple, ast.List)) and any(
+        not isinstance(item, ast.Starred) for item in node.iter.elts
+    )
+    return listed and not any(
+        isinstance(part, (ast.Break, ast.Continue, ast.Return)) for child in node.body for part in ast.walk(child)
+    )
 
 
 def _annotations(node: _Function) -> list[ast.expr]:

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from nbflow.cli import logs, maintenance, run, show
+from nbflow.cli import logs, maintenance, run, show, testing
 from nbflow.cli.codes import INTERRUPTED, exit_code
 from nbflow.cli.output import note
 from nbflow.model import errors
@@ -42,6 +42,7 @@ run.add_to(app)
 show.add_to(app)
 logs.add_to(app)
 maintenance.add_to(app)
+testing.add_to(app)
 
 
 def _version(asked: bool) -> None:

@@ -53,6 +53,11 @@ class Run:
         self._db_url = db
         self._session = session
 
+    def __reduce__(self) -> Any:
+        """By its id and its database; the session that executes it stays where it is, and so does a password."""
+        url = self._db.url
+        return _by_id, (self.id, None if ":***@" in url else url)
+
     # --- state ---------------------------------------------------------------------------------------------------
 
     @property
@@ -328,3 +333,7 @@ def find(text: str, *, db: str | None = None) -> Run:
 
 def _utc(seconds: float | None) -> datetime | None:
     return datetime.fromtimestamp(seconds, UTC) if seconds is not None else None
+
+
+def _by_id(run_id: str, db: str | None) -> Run:
+    return Run(run_id, db=db)

@@ -10,7 +10,8 @@ from __future__ import annotations
 import logging
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any, TextIO, cast
 
 from nbflow.executors import display
@@ -108,3 +109,14 @@ def attribute_rest_to(attempt: Callable[[], AttemptContext | None]) -> None:
     """Count output of unknown origin, such as of threads, as that of `attempt()`: the only one of this process."""
     global _rest_belongs_to
     _rest_belongs_to = attempt
+
+
+@contextmanager
+def rest_attributed_to(attempt: AttemptContext) -> Iterator[None]:
+    """Do so for as long as the block runs."""
+    before = _rest_belongs_to
+    attribute_rest_to(lambda: attempt)
+    try:
+        yield
+    finally:
+        attribute_rest_to(before)

@@ -100,7 +100,7 @@ class _Execution:
             if found.report.amends:
                 amended = True
                 self._learn(plan, planned, found.report)
-            amended = self._learn_sharing(plan, position, found.report) or amended
+            amended = self._learn_sharing(plan, position, step.key) or amended
             if OUTSIDE in planned.effects and not (found.report.blocked or found.report.waits):
                 for cell in planned.step.cells:
                     self.outside[cell.number] = planned.step.facts.effects[OUTSIDE].reason
@@ -112,21 +112,28 @@ class _Execution:
         self.learned.reads.setdefault(number, set()).update(report.missing)
         self.learned.defines.setdefault(number, set()).update(report.defined)
         self.learned.effects.setdefault(number, set()).update(report.effects)
-        for edge in (*planned.takes, *planned.also):
-            if edge.name in report.blocked:
-                self.learned.fused.add((plan.steps[edge.source].step.cells[0].number, planned.step.cells[-1].number))
+        sources = {edge.name: edge.source for edge in (*planned.takes, *planned.also)}
+        for name in report.blocked:
+            source = sources.get(name, planned.all_from)
+            if source is not None:
+                self.learned.fused.add((plan.steps[source].step.cells[0].number, planned.step.cells[-1].number))
 
-    def _learn_sharing(self, plan: Plan, position: int, report: Report) -> bool:
+    def _learn_sharing(self, plan: Plan, position: int, key: str) -> bool:
         planned = plan.steps[position]
         before = plan.steps[position - 1].groups if position else {}
         number = planned.step.cells[0].number
         new = False
-        for sharing in report.shares:
+        for sharing in self.results[key].report.shares:
             together = shared_names(sharing, before, planned.step.facts.defines)
             if not together <= planned.groups.get(sharing[0][0], frozenset(sharing[0][:1])):
                 known = self.learned.shares.setdefault(number, set())
                 new = new or sharing not in known
                 known.add(sharing)
+        for pair in self.results[key].apart:
+            if not set(pair) <= planned.groups.get(pair[0], frozenset(pair[:1])):
+                held = self.learned.memory.setdefault(number, set())
+                new = new or pair not in held
+                held.add(pair)
         return new
 
     def _learn_order(self, plan: Plan, steps: Sequence[_Asked]) -> bool:
@@ -161,12 +168,12 @@ class _Execution:
         tasks = {name: steps[source].key for name, source in plan.final.items()}
         for step in steps:
             found = self.results.get(step.key) or _result(step.placeholder)
-            for piece in found.pieces:
-                for name in piece.names:
-                    tasks.setdefault(name, step.key)
+            for name in (name for piece in found.pieces for name in piece.names):
+                if name not in plan.final:  # only opaque cells know it
+                    tasks[name] = step.key
             for name in found.absent:
-                if tasks.get(name) == step.key:
-                    del tasks[name]
+                if name not in plan.final or tasks.get(name) == step.key:
+                    tasks.pop(name, None)
         return tasks
 
 
@@ -183,6 +190,7 @@ def _given(work: CellsWork, inputs: Sequence[_Asked]) -> Any:
 def _enough(result: CellValues, work: CellsWork) -> bool:
     return (
         result.covers(work.gives)
+        and not any(set(names) <= set(work.together) for names in result.apart)
         and not work.gives_all
         and (result.random is not None or not work.gives_random)
         and (result.settings is not None or not work.gives_settings)
@@ -211,15 +219,19 @@ def work_of(planned: PlannedStep) -> CellsWork:
         name=planned.step.name,
         cells=tuple(CellSource(cell.number, cell.source, cell.may_fail) for cell in planned.step.cells),
         takes=tuple((edge.name, position[edge.source]) for edge in planned.takes),
+        passes=planned.passes,
         also=tuple((edge.name, position[edge.source]) for edge in planned.also),
         all_from=of(planned.all_from),
         gives=planned.gives,
         gives_all=OPAQUE in effects,
         before=planned.before,
+        before_unknown=planned.before_unknown,
+        together=planned.together,
         random_from=of(planned.random_from),
         gives_random=bool(effects & {RANDOM, OPAQUE}),
         settings_from=of(planned.settings_from),
         gives_settings=bool(effects & {SETTINGS, OPAQUE, PATCH}),
+        patches=bool(effects & {PATCH, OPAQUE}),
         history=HISTORY in effects,
     )
 

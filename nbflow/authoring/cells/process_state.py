@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import decimal
 import importlib
+import locale
 import os
 import pickle
 import random
@@ -10,8 +12,10 @@ import sys
 import threading
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from typing import Any
+
+from nbflow.authoring.cells import logs
 
 # Cells see and change the whole process (`sys.stdout`, `__main__`, options): one step at a time in each.
 LOCK = threading.RLock()
@@ -34,6 +38,15 @@ def settings() -> dict[str, Any]:
     if numpy is not None:
         found["numpy_print"] = dict(numpy.get_printoptions())
         found["numpy_errors"] = numpy.geterr()
+    found["decimal"] = decimal.getcontext().copy()
+    found["locale"] = locale.setlocale(locale.LC_ALL)
+    found["logging"] = logs.state()
+    sklearn = sys.modules.get("sklearn")
+    if sklearn is not None and hasattr(sklearn, "get_config"):
+        found["sklearn"] = sklearn.get_config()
+    plotly = sys.modules.get("plotly.io")
+    if plotly is not None and hasattr(plotly, "renderers"):
+        found["plotly"] = (plotly.templates.default, plotly.renderers.default)
     matplotlib = sys.modules.get("matplotlib")
     if matplotlib is not None and hasattr(matplotlib, "rcParams"):
         found["matplotlib"] = {
@@ -66,6 +79,15 @@ def apply_settings(wanted: dict[str, Any]) -> None:
 
         np.set_printoptions(**wanted["numpy_print"])
         np.seterr(**wanted["numpy_errors"])
+    decimal.setcontext(wanted["decimal"].copy())
+    if wanted["locale"] != locale.setlocale(locale.LC_ALL):
+        locale.setlocale(locale.LC_ALL, wanted["locale"])
+    logs.apply(wanted["logging"])
+    if "sklearn" in wanted:
+        importlib.import_module("sklearn").set_config(**wanted["sklearn"])
+    if "plotly" in wanted:
+        plotly = importlib.import_module("plotly.io")
+        plotly.templates.default, plotly.renderers.default = wanted["plotly"]
     if "matplotlib" in wanted:
         import matplotlib as mpl
 
@@ -76,7 +98,13 @@ def same_settings(old: dict[str, Any], new: dict[str, Any]) -> bool:
     """Whether nothing was changed; what libraries bring with them when they are imported does not count."""
     imported = new["modules"] != old["modules"]
     ignored = {"modules", "environ", "filters", "path", "matplotlib"} if imported else {"modules"}
-    return all(old[key] == new.get(key, old[key]) for key in old if key not in ignored)
+    return all(_same(old[key], new.get(key, old[key])) for key in old if key not in ignored)
+
+
+def _same(old: Any, new: Any) -> bool:
+    if isinstance(old, decimal.Context):  # compares by identity
+        return repr(old) == repr(new)
+    return bool(old == new)
 
 
 def pack_settings(found: dict[str, Any]) -> bytes:
@@ -116,9 +144,9 @@ def apply_random_state(wanted: dict[str, Any]) -> None:
 
 
 @contextmanager
-def kept() -> Iterator[None]:
-    """Leave the process as it was: settings, random numbers, and the module `__main__`."""
-    with LOCK:
+def kept(*, modules: bool = False) -> Iterator[None]:
+    """Leave the process as it was: settings, random numbers, the module `__main__`, and `modules`, what is in them."""
+    with LOCK, _modules_kept() if modules else nullcontext():
         old_settings, old_random, old_main = settings(), random_state(), sys.modules["__main__"]
         try:
             yield
@@ -126,6 +154,27 @@ def kept() -> Iterator[None]:
             sys.modules["__main__"] = old_main
             apply_settings(old_settings)
             apply_random_state(old_random)
+
+
+@contextmanager
+def _modules_kept() -> Iterator[None]:
+    before = {
+        name: (module, dict(vars(module))) for name, module in list(sys.modules.items()) if hasattr(module, "__dict__")
+    }
+    try:
+        yield
+    finally:
+        for name, (module, held) in before.items():
+            now = vars(module)
+            if name != "__main__" and (len(now) != len(held) or any(now.get(key) is not held[key] for key in held)):
+                now.update(held)
+                for key in [key for key in now if key not in held and _is_patch(name, key, now[key])]:
+                    del now[key]
+
+
+def _is_patch(module: str, name: str, value: Any) -> bool:
+    """Whether an attribute was put into a module by somebody else: submodules and lazy imports belong there."""
+    return f"{module}.{name}" not in sys.modules and getattr(value, "__module__", "__main__") == "__main__"
 
 
 def _pandas_options() -> dict[str, Any]:

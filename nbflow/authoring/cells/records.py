@@ -25,14 +25,18 @@ class CellsWork:
     cells: tuple[CellSource, ...]
     takes: tuple[tuple[str, int], ...]
     gives: tuple[str, ...]
+    passes: tuple[str, ...] = ()  # names of `takes` that the cells hardly need: it may hand them on as they are
     gives_all: bool = False  # whatever names there are in the end
     also: tuple[tuple[str, int], ...] = ()  # names that it may take, as far as they can travel
     all_from: int | None = None  # an input of which every name is taken that no other supplies
     before: tuple[str, ...] = ()  # names that exist by then, though nothing says that the step needs them
+    before_unknown: bool = False  # there may be more of these, which nobody can list
+    together: tuple[str, ...] = ()  # names that have to leave with what they share
     random_from: int | None = None
     gives_random: bool = False
     settings_from: int | None = None
     gives_settings: bool = False
+    patches: bool = False  # modules are changed, and have to be as they were afterwards
     history: bool = False  # `_` and `Out` travel
 
 
@@ -88,6 +92,7 @@ class CellValues:
     pieces: tuple[Piece, ...] = ()
     stuck: dict[str, str] = field(default_factory=dict)  # name → why its value cannot leave the process
     absent: tuple[str, ...] = ()  # names that are not bound after the step
+    apart: tuple[tuple[str, ...], ...] = ()  # names that share memory, and travelled as copies
     random: bytes | None = None
     settings: bytes | None = None
     report: Report = field(default_factory=Report)

@@ -8,16 +8,19 @@ import re
 import time
 import types
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from typing import Any, cast
 
 from nbflow.analysis.plan import HISTORY_NAMES
 from nbflow.authoring.cells import files, process_state, sharing, travel
 from nbflow.authoring.cells.records import CellsWork, CellValues, Piece, Report
 from nbflow.authoring.cells.sharing import Reach
+from nbflow.executors import capture
 from nbflow.executors.context import current
 
 _ATOMS = (int, float, str, bool, bytes, complex, type(None), types.ModuleType, types.BuiltinFunctionType)
 
+_UNDEFINED = re.compile(r"(?:name|variable) '(\w+)' is not defined")  # of pandas and numexpr
 _UNPICKLED = re.compile(r"Can't get attribute '(\w+)' on <module '__main__'")
 
 
@@ -27,7 +30,9 @@ def run_cells(work: CellsWork, *inputs: CellValues) -> CellValues:
     if waiting is not None:
         return CellValues(report=waiting)
     context = current()  # None where the flow runs as plain Python
-    with process_state.kept():
+    # One step at a time in this process: what its threads print is its output.
+    threads = capture.rest_attributed_to(context) if context is not None else nullcontext()
+    with process_state.kept(modules=work.patches), threads:
         return _Execution(work, inputs, context.emit if context is not None else _ignored).run()
 
 
@@ -38,8 +43,12 @@ def _ignored(stream: str, text: str) -> None:
 def _not_ready(work: CellsWork, inputs: Sequence[CellValues]) -> Report | None:
     if any(values.report.waits or values.report.blocked or values.report.missing for values in inputs):
         return Report(waits=True)
-    stuck = tuple(name for name, index in work.takes if name in inputs[index].stuck)
-    return Report(blocked=stuck) if stuck else None
+    needed = [item for item in work.takes if item[0] not in work.passes]
+    stuck = [name for name, index in (*needed, *work.also) if name in inputs[index].stuck]
+    if work.all_from is not None:
+        own = {name for name, _ in (*work.takes, *work.also)}
+        stuck += [name for name in inputs[work.all_from].stuck if name not in own]
+    return Report(blocked=tuple(stuck)) if stuck else None
 
 
 class _Execution:
@@ -52,7 +61,9 @@ class _Execution:
         self.namespace = travel.Namespace(work.name)
         self.given = set(work.gives)
         self.arrived: list[tuple[tuple[str, ...], Reach]] = []
-        self.stuck: dict[str, int] = {}  # names that could not come → input
+        # Names that only pass through, and cannot: their values stay where they are.
+        passing = [(name, inputs[index].stuck) for name, index in work.takes if name in work.passes]
+        self.stuck = {name: stuck[name] for name, stuck in passing if name in stuck}
 
     def run(self) -> CellValues:
         """Bring in, run, verify, take out."""
@@ -93,15 +104,12 @@ class _Execution:
         takes.update(work.takes)
         if work.all_from is not None:
             held = self.inputs[work.all_from]
-            everything = [name for piece in held.pieces for name in piece.names] + list(held.stuck)
-            takes = {**{name: work.all_from for name in everything if name not in work.before}, **takes}
+            takes = {**{name: work.all_from for piece in held.pieces for name in piece.names}, **takes}
         pieces: dict[int, tuple[int, Piece, list[str]]] = {}
         for name, index in takes.items():
             piece = self.inputs[index].piece(name)
             if piece is not None:
                 pieces.setdefault(id(piece), (index, piece, []))[2].append(name)
-            elif name in self.inputs[index].stuck:
-                self.stuck[name] = index
         # In page order: where two pieces hold states of one class, the newer one counts.
         for _, piece, names in sorted(pieces.values(), key=lambda found: found[0]):
             self.arrived.append((tuple(names), travel.load(self.namespace, piece, names)))
@@ -131,15 +139,18 @@ class _Execution:
     def _lacking(self, error: BaseException) -> Report | None:
         """What a step has to be run again with, if that is why it failed."""
         name = getattr(error, "name", None) if isinstance(error, NameError) else None
-        found = _UNPICKLED.search(str(error)) if isinstance(error, AttributeError) else None
+        pattern = _UNPICKLED if isinstance(error, AttributeError) else _UNDEFINED
+        found = pattern.search(str(error)) if isinstance(error, (AttributeError, NameError)) and name is None else None
         if isinstance(error, KeyError) and error.args and isinstance(error.args[0], str):
             name = error.args[0]  # globals()[name]
         name = found[1] if found is not None else name
+        if not isinstance(name, str) or name in self.namespace.globals:
+            return None
         if name in self.stuck:
             return Report(blocked=(name,))
-        if name in self.work.before and name not in self.namespace.globals:
-            return Report(missing=(name,))
-        return None
+        asked = {taken for taken, _ in (*self.work.takes, *self.work.also)}
+        exists = name in self.work.before or (self.work.before_unknown and name not in asked)
+        return Report(missing=(name,)) if exists else None
 
     def _present(self) -> list[str]:
         from nbflow.authoring.cells.shell import INTERNAL
@@ -186,9 +197,20 @@ class _Execution:
         wanted = self.given.union(report.changed, report.defined)
         if self.work.gives_all:
             wanted.update(seen)
-        result = CellValues(report=report, absent=tuple(sorted(wanted - set(seen))))
+            wanted.update(name for names, _ in self.arrived for name in names)
+        stuck = {name: why for name, why in self.stuck.items() if name not in seen}
+        absent = tuple(sorted(wanted - set(seen) - set(stuck)))
+        result = CellValues(report=report, absent=absent, stuck=stuck)
         pieces: list[Piece] = []
-        for names in sharing.components({name: look.reach for name, look in seen.items()}):
+        reached = {name: look.reach for name, look in seen.items()}
+        result.apart = tuple(sorted({tuple(sorted(pair)) for pair in sharing.memory_shared(reached)}))
+        for pair in result.apart:
+            if set(pair) <= set(self.work.together):
+                why = (
+                    f"{pair[0]} and {pair[1]} are an array and a frame with the same memory, which a later cell changes"
+                )
+                result.stuck.update(dict.fromkeys(pair, why))
+        for names in sharing.components(reached):
             if wanted.isdisjoint(names):
                 continue
             able = [name for name in names if seen[name].piece is not None]

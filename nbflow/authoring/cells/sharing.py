@@ -31,6 +31,7 @@ class Reach(NamedTuple):
     """The changeable objects that a value reaches."""
 
     keys: frozenset[int]  # ids
+    memory: frozenset[int] = frozenset()  # ids of the arrays whose memory frames hold
     alive: tuple[Any, ...] = ()  # keeps the ids from being given to other objects
 
 
@@ -63,7 +64,7 @@ def _reach(entries: list[Any], left_out: set[int]) -> Reach:
         found = owner(entry) if arrays is not None and isinstance(entry, arrays) else entry
         if id(found) not in left_out:
             kept.append(found)
-    return Reach(frozenset(map(id, kept)), tuple(kept))
+    return Reach(frozenset(map(id, kept)), frozenset(left_out), tuple(kept))
 
 
 def is_frame(value: Any) -> bool:
@@ -108,6 +109,17 @@ def components(reached: Mapping[str, Reach]) -> list[tuple[str, ...]]:
                 keys |= group[1]
         groups = [*apart, (names, keys)]
     return sorted(tuple(sorted(names)) for names, _ in groups)
+
+
+def memory_shared(reached: Mapping[str, Reach]) -> list[tuple[str, ...]]:
+    """Pairs of a name that holds an array and one that holds a frame with the same memory."""
+    return [
+        (array, frame)
+        for frame, found in reached.items()
+        if found.memory
+        for array, other in reached.items()
+        if not other.keys.isdisjoint(found.memory)
+    ]
 
 
 def _immutable() -> tuple[type, ...]:

@@ -22,6 +22,7 @@ from cloudpickle import cloudpickle as internals
 from nbflow.authoring.cells.records import Piece
 from nbflow.authoring.cells.sharing import Reach, is_frame, reach, reach_of_loaded
 
+_SMALL = 32_768  # bytes
 _place = threading.local()
 
 
@@ -84,6 +85,8 @@ class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]
         reduced = _view_reduction(found) if self._views and found.base is not None else None
         if reduced is None and not found.flags.writeable:
             reduced = found.__reduce_ex__(5)
+        if reduced is None and found.base is None and found.nbytes <= _SMALL:
+            return found.__reduce__()  # in the stream itself: it arrives as the owner of its memory, as it was
         if reduced is None or found.flags.writeable:
             return reduced or super().reducer_override(found)
         return (_read_only, reduced[:2]) if len(reduced) == 2 else reduced
@@ -106,6 +109,11 @@ class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]
         # Without cloudpickle's own identity, which holds for a whole process and so for all its namespaces.
         position = 4 if maker is internals._make_skeleton_class else 5
         args[position] = None
+        slots = found.__dict__.get("__slots__")
+        if slots is not None and maker is internals._make_skeleton_class:
+            # cloudpickle leaves them out; their values travel with the instances all the same.
+            args[3] = {**args[3], "__slots__": slots}
+        maker = _skeleton if maker is internals._make_skeleton_class else maker
         return (_class, (self._namespace.token(found), maker, tuple(args)), reduced[2], None, None, _fill_class)
 
 
@@ -197,6 +205,25 @@ def _class(token: str, maker: Any, args: tuple[Any, ...]) -> Any:
         found = maker(*args)
         namespace.adopt(token, found)
     return found
+
+
+def _skeleton(meta: type, name: str, bases: tuple[Any, ...], namespace: dict[str, Any], *_: Any) -> type:
+    """A class without its content. Nothing of the user's runs: the class was made before, and only arrives here."""
+    found = types.resolve_bases(bases)
+    foreign = next(kind for kind in meta.__mro__ if kind.__module__ != "__main__" and "__new__" in kind.__dict__)
+    hooks = [
+        (kind, kind.__dict__["__init_subclass__"])
+        for base in found
+        for kind in base.__mro__
+        if kind.__module__ == "__main__" and "__init_subclass__" in kind.__dict__
+    ]
+    for kind in dict(hooks):
+        type.__delattr__(kind, "__init_subclass__")
+    try:
+        return cast("type", foreign.__new__(meta, name, found, dict(namespace)))
+    finally:
+        for kind, hook in dict(hooks).items():
+            type.__setattr__(kind, "__init_subclass__", hook)
 
 
 def _fill_class(found: type, state: Any) -> None:

@@ -10,7 +10,7 @@ from typing import NamedTuple
 _RUNS_PYTHON = frozenset({"time", "timeit", "prun", "capture", "memit", "mprun", "lprun"})
 # Magics that leave names and process alone, or only change how things are shown.
 _HARMLESS = frozenset(
-    "matplotlib config load_ext reload_ext autoreload precision pinfo pinfo2 lsmagic magic quickref "
+    "flow matplotlib config load_ext reload_ext autoreload precision pinfo pinfo2 lsmagic magic quickref "
     "pwd xmode colors pprint pdb pylab warnings html markdown latex svg javascript js HTML SVG".split(),
 )
 _SETTINGS = frozenset("cd env set_env pushd popd pylab autoreload load_ext config".split())

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from nbflow.analysis.cells import Cell
 from nbflow.analysis.facts import HISTORY, INPUT, OPAQUE, OUTSIDE, PATCH, RANDOM, SEED, SETTINGS, CellFacts, Event, Mark
-from nbflow.analysis.steps import StepCells, group
+from nbflow.analysis.steps import StepCells, given_step, group
 
 HISTORY_NAMES = ("_", "__", "___", "Out")
 
@@ -75,12 +75,22 @@ class Plan:
     final: Mapping[str, int]  # where the last value of each name comes from
 
 
-def make_plan(cells: Sequence[Cell], facts: Sequence[CellFacts], amendments: Amendments | None = None) -> Plan:
-    """Plan a notebook from what its cells may do and what was learned since."""
+def make_plan(
+    cells: Sequence[Cell],
+    facts: Sequence[CellFacts],
+    amendments: Amendments | None = None,
+    given: Sequence[tuple[str, ...]] = (),
+) -> Plan:
+    """Plan a notebook from what its cells may do and what was learned since.
+
+    `given`: groups of names that have values before its first cell; then the first step is one of no cells, "kernel".
+    """
     learned = amendments or Amendments()
     fused = set(learned.fused) | _ranges_to_fuse(cells, facts)
     steps = group(cells, facts, fused)
     steps = [_amended(step, learned) for step in steps]
+    if given:
+        steps.insert(0, given_step(given))
     return _Planner(steps, learned).plan()
 
 

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import ast
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from nbflow.analysis.cells import Cell
-from nbflow.analysis.facts import CellFacts
+from nbflow.analysis.facts import CellFacts, Event, Mark
 from nbflow.analysis.options import StepOptions
 
+GIVEN = 0  # number of the cell that stands for what the kernel has
 _WORDS = re.compile(r"[^\w]+")
 
 
@@ -47,6 +49,19 @@ def group(cells: Sequence[Cell], facts: Sequence[CellFacts], fused: Iterable[tup
         used.add(name)
         steps.append(StepCells(name, mine, options, merged))
     return steps
+
+
+def given_step(given: Sequence[tuple[str, ...]]) -> StepCells:
+    """A step that stands for values that are there before the first cell; names of one group share objects."""
+    mark = Mark(1, "has a value in the kernel")
+    facts = CellFacts()
+    for names in given:
+        facts.defines.update(dict.fromkeys(names, mark))
+        facts.certain.update(names)
+        if len(names) > 1:
+            facts.events.append(Event("link", names, mark))
+    cell = Cell(GIVEN, -1, "", "", ast.Module(body=[], type_ignores=[]), StepOptions(name="kernel"), None)
+    return StepCells("kernel", (cell,), cell.options, facts)
 
 
 def merge(parts: Sequence[CellFacts]) -> CellFacts:

@@ -30,7 +30,7 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 _PLAIN: ContextVar[bool] = ContextVar("nbflow_plain", default=False)
-RUN_OPTIONS = frozenset({"db", "executor", "workers", "tags", "listeners", "clock"})
+RUN_OPTIONS = frozenset({"db", "executor", "workers", "tags", "listeners", "clock", "echo"})
 
 
 class Flow(Generic[P, R]):
@@ -74,7 +74,8 @@ class Flow(Generic[P, R]):
         """Run the flow now and return the finished `Run`, failed or not.
 
         Beside the flow's own arguments: `executor` ("serial", "threads", "processes", ...), `workers`, `db` (path
-        or URL), `tags`, `listeners` (called with batches of events) and `clock`. Raises StorageError if the run could
+        or URL), `tags`, `listeners` (called with batches of events), `echo` (whether what steps print is shown as
+        it happens) and `clock`. Raises StorageError if the run could
         not be recorded to its end, since there is no finished run then.
         """
         options, kwargs = _split(kwargs)

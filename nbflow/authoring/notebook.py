@@ -2,24 +2,28 @@
 
 from __future__ import annotations
 
+import copy
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from nbflow.analysis.cells import Notebook, from_content, read_notebook, with_injected
+from nbflow.analysis.cells import Cell, Notebook, from_content, read_notebook, with_injected
+from nbflow.analysis.facts import CellFacts
 from nbflow.analysis.parameters import check_parameters, injected_source, parameters_of
-from nbflow.analysis.plan import Plan, make_plan
+from nbflow.analysis.plan import Amendments, make_plan
 from nbflow.analysis.statements import analyse
 from nbflow.authoring.cells.execution import execute
-from nbflow.authoring.cells.records import CellValues
+from nbflow.authoring.cells.records import CellValues, Piece
+from nbflow.authoring.explain import Explanation, PlanView
 from nbflow.authoring.flow import RUN_OPTIONS, Flow
 from nbflow.client.executed import executed_notebook, write_notebook
 from nbflow.client.run import Run
 from nbflow.model.errors import NotebookError
 from nbflow.model.records import LogRecord
 from nbflow.model.specs import FlowSpec
-from nbflow.views.graph import Node, Picture
+from nbflow.views.graph import Picture
 
 _REFERENCE = "nbflow.authoring.notebook:from_notebook@"
 
@@ -27,38 +31,39 @@ _REFERENCE = "nbflow.authoring.notebook:from_notebook@"
 class NotebookFlow(Flow[..., Any]):
     """A flow made of a notebook. Runs like any other; `plan()` says which step takes what from which."""
 
-    def __init__(self, notebook: Notebook) -> None:
+    def __init__(self, notebook: Notebook, part: Part | None = None) -> None:
+        """`part`: what to run of it, and with what, where that is not the whole notebook from scratch."""
         self.notebook = notebook
+        self.part = part or Part()
         path = Path(notebook.path)
         super().__init__(
             FlowSpec(
                 name=path.stem.replace(":", "-") if path.stem[:1].isalpha() else f"notebook-{path.stem}",
-                function=NotebookFunction(json.dumps(notebook.content), notebook.path),
+                function=NotebookFunction(json.dumps(notebook.content), notebook.path, self.part),
                 parameters=parameters_of(notebook.cells),
                 executor="processes",
                 doc=f"The notebook {path.name}.",
                 kind="notebook",
-                reference=f"{_REFERENCE}{path.resolve()}",
+                reference=f"{_REFERENCE}{path.resolve()}" if part is None else None,
             )
         )
 
-    def plan(self) -> Plan:
-        """The graph of steps, as far as it is known before the run."""
-        return make_plan(self.notebook.cells, analyse(self.notebook.cells))
+    def plan(self) -> PlanView:
+        """The graph of steps, as far as it is known before the run: a table and a picture, with the reasons."""
+        cells, facts = self.part.of(self.notebook.cells)
+        plan = make_plan(cells, facts, copy.deepcopy(self.part.learned), self.part.groups())
+        return PlanView(plan, self.spec.name)
 
     def graph(self) -> Picture:
         """The plan as a picture; pointing at a step tells what it takes and why."""
-        plan = self.plan()
-        nodes = [
-            Node(
-                id=str(number),
-                label=planned.step.name,
-                hint="\n".join(edge.reason for edge in planned.takes),
-                upstream=tuple(map(str, planned.sources)),
-            )
-            for number, planned in enumerate(plan.steps)
-        ]
-        return Picture(nodes, self.spec.name)
+        return self.plan().picture()
+
+    def explain(self, step: str) -> Explanation:
+        """What a step takes from which other, why, and what it does; `step` is a name or the number of a cell.
+
+        Raises UnknownStepError if there is none of that name.
+        """
+        return self.plan().explain(step)
 
     def save(self, logs: Iterable[LogRecord], path: str | Path, parameters: Mapping[str, Any] | None = None) -> None:
         """Write the executed notebook of a run: `logs` are the run's, `parameters` those that were set for it."""
@@ -84,7 +89,9 @@ class NotebookFlow(Flow[..., Any]):
         return super().submit(**self._checked(parameters))
 
     def __reduce__(self) -> Any:
-        """By the path of the notebook."""
+        """By the path of the notebook; by value where it is not run as it is there."""
+        if self.spec.reference is None:
+            return NotebookFlow, (self.notebook, self.part)
         return from_notebook, (self.notebook.path,)
 
     def _checked(self, given: Mapping[str, Any]) -> dict[str, Any]:
@@ -102,16 +109,41 @@ def from_notebook(path: str | Path) -> NotebookFlow:
     return NotebookFlow(read_notebook(path))
 
 
+@dataclass(frozen=True)
+class Part:
+    """What of a notebook is run, and with what."""
+
+    only: tuple[int, ...] | None = None  # numbers of the cells that run; None: all
+    given: CellValues | None = None  # values that are there before the first cell
+    learned: Amendments | None = None  # what was seen of its cells in a kernel
+
+    def of(self, cells: Sequence[Cell]) -> tuple[tuple[Cell, ...], tuple[CellFacts, ...]]:
+        """Of the notebook's cells, those that run, and what each may do, as the whole notebook tells it."""
+        chosen = [
+            (cell, facts)
+            for cell, facts in zip(cells, analyse(cells), strict=True)
+            if self.only is None or cell.number in self.only
+        ]
+        return tuple(cell for cell, _ in chosen), tuple(facts for _, facts in chosen)
+
+    def groups(self) -> list[tuple[str, ...]]:
+        """The names that are given, those together that share objects."""
+        return [piece.names for piece in self.given.pieces] if self.given is not None else []
+
+
 class NotebookFunction:
     """The flow function of one notebook, with the notebook as it was."""
 
-    def __init__(self, text: str, path: str) -> None:
+    def __init__(self, text: str, path: str, part: Part | None = None) -> None:
         self.text = text  # JSON
         self.path = path
+        self.part = part or Part()
 
     def __call__(self, **parameters: Any) -> FinalValues:
         """Run the notebook."""
-        return run_notebook(self.text, self.path, **parameters)
+        notebook = injected(from_content(json.loads(self.text), self.path), parameters)
+        part = self.part
+        return FinalValues(execute(*part.of(notebook.cells), part.given, copy.deepcopy(part.learned)))
 
     def content(self, parameters: Mapping[str, Any]) -> dict[str, Any]:
         """The notebook's content, with a cell that sets `parameters` if there are any."""
@@ -127,6 +159,27 @@ class FinalValues:
     def bind(self, fetch: Callable[[str], CellValues]) -> Mapping[str, Any]:
         """The values themselves, each loaded when it is looked at; `fetch` returns the result of the task of a key."""
         return _Values(self.tasks, fetch)
+
+    def load_into(self, names: dict[str, Any], fetch: Callable[[str], CellValues]) -> list[str]:
+        """Bind the values in a namespace, such as a kernel's; functions and classes then belong to it.
+
+        Returns the names whose values could not be kept.
+        """
+        from nbflow.authoring.cells import travel
+
+        namespace = travel.Namespace("values", names)
+        found = {key: fetch(key) for key in dict.fromkeys(self.tasks.values())}
+        missing = []
+        pieces: dict[int, tuple[Piece, list[str]]] = {}
+        for name, key in self.tasks.items():
+            piece = found[key].piece(name)
+            if piece is None:
+                missing.append(name)
+            else:
+                pieces.setdefault(id(piece), (piece, []))[1].append(name)
+        for piece, mine in pieces.values():
+            travel.load(namespace, piece, mine)
+        return missing
 
     def __repr__(self) -> str:
         return f"<final values of {', '.join(sorted(self.tasks)) or 'no names'}>"
@@ -165,12 +218,6 @@ def final_value(found: CellValues, name: str) -> Any:
     namespace = travel.Namespace("values")
     travel.load(namespace, piece, [name])
     return namespace.globals[name]
-
-
-def run_notebook(text: str, path: str, **parameters: Any) -> FinalValues:
-    """The flow function of every notebook: plan, run, and plan again where a step found out more than was planned."""
-    notebook = injected(from_content(json.loads(text), path), parameters)
-    return FinalValues(execute(notebook.cells))
 
 
 def injected(notebook: Notebook, parameters: Mapping[str, Any]) -> Notebook:

@@ -91,6 +91,16 @@ class Task:
 
         return tuple(map(resolved, args)), {name: resolved(value) for name, value in (kwargs or {}).items()}
 
+    def debug(self) -> Any:
+        """Its exact inputs, to look at and to try things on: for a step of cells, in a namespace of their own.
+
+        For a step that is a function, what `inputs` returns. Raises TaskError if they are not stored (yet).
+        """
+        args, kwargs = self.inputs()
+        if args and hasattr(args[0], "debug") and self.record.kind == "cells":
+            return args[0].debug(*args[1:], traceback=self.traceback)
+        return args, kwargs
+
     def attempts(self) -> list[AttemptRecord]:
         """Its tries, in order."""
         from nbflow.storage import attempts

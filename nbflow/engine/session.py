@@ -51,6 +51,7 @@ class RunOptions:
     workers: int | None = None
     tags: tuple[str, ...] = ()
     listeners: tuple[Listener, ...] = ()
+    echo: bool | None = None
     clock: Clock | None = None
     random: Callable[[], float] = field(
         default=random.SystemRandom().random
@@ -76,6 +77,7 @@ class Session:
         self.outcome: Outcome | None = None
         self.done = threading.Event()
         self._settings = settings_module.current()
+        self._echo = self._settings.echo if options.echo is None else options.echo
         self._clock = options.clock or SystemClock()
         self._executors: dict[str, Executor] = {}
         self._executors_lock = threading.Lock()
@@ -142,7 +144,7 @@ class Session:
                         workers=self.record.workers or self._settings.workers or 1,
                         values=self._stores.values,
                         clock=self._clock,
-                        echo=self._settings.echo,
+                        echo=self._echo,
                     )
                     found.start(self.engine.report)
                     self._executors[name] = found

@@ -10,6 +10,8 @@ from typing import Any
 
 def load_ipython_extension(ipython: Any) -> None:
     """What `%load_ext nbflow` calls."""
+    if hasattr(ipython, "emit"):  # the shell that runs a flow's cells: a flow does not steer itself
+        return
     from nbflow.jupyter.magics import register
 
     register(ipython)

@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import re
-import shlex
 import time
-from pathlib import Path
 from typing import Any
 
 from nbflow.analysis.options import parse_step_line
+from nbflow.jupyter.commands import Commands
+from nbflow.jupyter.history import History
 from nbflow.jupyter.recorder import Recorder
-from nbflow.model.errors import DefinitionError, NbflowError
+from nbflow.model.errors import DefinitionError
 
 _STEP = re.compile(r"\A\s*%%step\b[ \t]*([^\n]*)\n?")
-_FLOW_HELP = (
-    "%flow run NOTEBOOK [NAME=VALUE ...] runs a notebook as a flow; %flow plan NOTEBOOK shows what it would do."
-)
 
 
 class Magics:
@@ -25,6 +22,8 @@ class Magics:
         self._ipython = ipython
         self.recorder = recorder or Recorder()
         self._step: tuple[str, str, float] | None = None  # name, source and start of the cell that runs
+        self.history = History(ipython)
+        self.flow = Commands(ipython, self.history)
 
     def strip(self, lines: list[str]) -> list[str]:
         """Take the %%step line off a cell, which then runs as any other does."""
@@ -55,19 +54,6 @@ class Magics:
             self._step = None
             self.recorder.record(name, source, started, result.error_before_exec or result.error_in_exec)
 
-    def flow(self, line: str) -> Any:
-        """Run or plan a notebook: `%flow run NOTEBOOK [NAME=VALUE ...]`, `%flow plan NOTEBOOK`."""
-        from nbflow.authoring.notebook import from_notebook
-
-        words = shlex.split(line)
-        if len(words) < 2 or words[0] not in {"run", "plan"}:
-            raise NbflowError(_FLOW_HELP)
-        book = from_notebook(Path(words[1]))
-        if words[0] == "plan":
-            return book.plan()
-        texts = dict(word.split("=", 1) for word in words[2:] if "=" in word)
-        return book.run(**book.parameters_from_texts(texts))
-
 
 def register(ipython: Any) -> Magics:
     """Make the magics known to a kernel; a second time changes nothing."""
@@ -77,7 +63,9 @@ def register(ipython: Any) -> Magics:
     magics = Magics(ipython)
     ipython._nbflow_magics = magics
     ipython.input_transformers_cleanup.append(magics.strip)
-    ipython.events.register("pre_run_cell", magics.before)
-    ipython.events.register("post_run_cell", magics.after)
-    ipython.register_magic_function(magics.flow, "line", "flow")
+    for name in ("pre_run_cell", "post_run_cell"):
+        hook = "before" if name == "pre_run_cell" else "after"
+        ipython.events.register(name, getattr(magics, hook))
+        ipython.events.register(name, getattr(magics.history, hook))
+    ipython.register_magic_function(magics.flow, "line_cell", "flow")
     return magics

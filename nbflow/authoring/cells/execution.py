@@ -8,10 +8,9 @@ from typing import Any, NamedTuple, cast
 import xxhash
 
 from nbflow.analysis.cells import Cell
-from nbflow.analysis.facts import HISTORY, OPAQUE, OUTSIDE, PATCH, RANDOM, SETTINGS
+from nbflow.analysis.facts import HISTORY, OPAQUE, OUTSIDE, PATCH, RANDOM, SETTINGS, CellFacts
 from nbflow.analysis.plan import Amendments, Plan, PlannedStep, make_plan, shared_names
-from nbflow.analysis.statements import analyse
-from nbflow.analysis.steps import StepCells
+from nbflow.analysis.steps import GIVEN, StepCells
 from nbflow.authoring.cells.conflicts import conflicts
 from nbflow.authoring.cells.records import CellSource, CellsWork, CellValues, Report
 from nbflow.authoring.cells.runner import run_cells
@@ -23,9 +22,18 @@ from nbflow.model.policies import NO_CACHE, NO_RETRY, Cache, Retry
 from nbflow.model.specs import StepSpec
 
 
-def execute(cells: Sequence[Cell]) -> dict[str, str]:
-    """Run the cells of a notebook inside a flow function; returns for each name the key of the task that holds it."""
-    return _Execution(cells).run()
+def execute(
+    cells: Sequence[Cell],
+    facts: Sequence[CellFacts],
+    given: CellValues | None = None,
+    learned: Amendments | None = None,
+) -> dict[str, str]:
+    """Run cells inside a flow function; returns for each name the key of the task that holds it.
+
+    `facts`: what each cell may do. `given`: values that are there before the first cell. `learned`: what is known of
+    the cells beside their source.
+    """
+    return _Execution(cells, facts, given, learned or Amendments()).run()
 
 
 class _Asked(NamedTuple):
@@ -39,10 +47,14 @@ class _Asked(NamedTuple):
 class _Execution:
     """One run of a notebook's flow function. Deterministic: what it does follows from the steps' results only."""
 
-    def __init__(self, cells: Sequence[Cell]) -> None:
+    def __init__(
+        self, cells: Sequence[Cell], facts: Sequence[CellFacts], given: CellValues | None, learned: Amendments
+    ) -> None:
         self.cells = cells
-        self.facts = analyse(cells)
-        self.learned = Amendments()
+        self.facts = facts
+        self.given = given
+        self.groups = [piece.names for piece in given.pieces] if given is not None else []
+        self.learned = learned
         self.asked: dict[Any, list[_Asked]] = {}  # by what a step is given
         self.results: dict[str, CellValues] = {}  # by key of the task
         self.calls: dict[str, int] = {}
@@ -51,7 +63,7 @@ class _Execution:
     def run(self) -> dict[str, str]:
         """Run until a plan was carried out that no step contradicts."""
         while True:
-            plan = make_plan(self.cells, self.facts, self.learned)
+            plan = make_plan(self.cells, self.facts, self.learned, self.groups)
             steps, fresh = self._submit(plan)
             if not fresh or not self._look(plan, steps):
                 return self._final(plan, steps)
@@ -60,6 +72,9 @@ class _Execution:
         steps: list[_Asked] = []
         fresh = False
         for planned in plan.steps:
+            if planned.step.cells[0].number == GIVEN:
+                steps.append(_Asked(work_of(planned), self.given, ""))
+                continue
             work = work_of(planned)
             inputs = [steps[source] for source in planned.sources]
             found = self._earlier(work, inputs)
@@ -174,7 +189,7 @@ class _Execution:
             for name in found.absent:
                 if name not in plan.final or tasks.get(name) == step.key:
                     tasks.pop(name, None)
-        return tasks
+        return {name: key for name, key in tasks.items() if key}
 
 
 def _given(work: CellsWork, inputs: Sequence[_Asked]) -> Any:

@@ -82,13 +82,24 @@ _listener: list[Watch | None] = [None]
 @contextmanager
 def watching() -> Iterator[Watch]:
     """Listen to what the cells of one step do; one step at a time in each process."""
-    _install()
-    watch = Watch()
-    before, _listener[0] = _listener[0], watch
+    before = _listener[0]
+    watch = listen()
     try:
         yield watch
     finally:
         _listener[0] = before
+
+
+def listen() -> Watch:
+    """Listen from now on, until the next call or `stop_listening`."""
+    _install()
+    watch = _listener[0] = Watch()
+    return watch
+
+
+def stop_listening() -> None:
+    """Hear nothing more."""
+    _listener[0] = None
 
 
 @cache
@@ -111,6 +122,7 @@ def _hear(event: str, args: tuple[Any, ...]) -> None:
 def _system() -> tuple[str, ...]:
     """Where programs and their data lie, which notebooks do not change."""
     places = {sys.prefix, sys.base_prefix, sys.exec_prefix, "/proc", "/dev", "/sys", "/etc", "/usr", "/lib", "/var/lib"}
+    places.add(os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))))  # nbflow itself
     for caches in (os.environ.get("MPLCONFIGDIR"), os.environ.get("IPYTHONDIR")):
         if caches:
             places.add(os.path.abspath(caches))

@@ -97,7 +97,9 @@ def apply_settings(wanted: dict[str, Any]) -> None:
 def same_settings(old: dict[str, Any], new: dict[str, Any]) -> bool:
     """Whether nothing was changed; what libraries bring with them when they are imported does not count."""
     imported = new["modules"] != old["modules"]
-    ignored = {"modules", "environ", "filters", "path", "matplotlib"} if imported else {"modules"}
+    ignored = {"modules", "environ", "filters", "path", "matplotlib", "logging"} if imported else {"modules"}
+    if old["logging"][""] != new["logging"][""]:  # the root logger is nobody's but the user's
+        return False
     return all(_same(old[key], new.get(key, old[key])) for key in old if key not in ignored)
 
 

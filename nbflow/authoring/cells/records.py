@@ -39,6 +39,12 @@ class CellsWork:
     patches: bool = False  # modules are changed, and have to be as they were afterwards
     history: bool = False  # `_` and `Out` travel
 
+    def debug(self, *inputs: CellValues, traceback: str = "") -> Any:
+        """The names that the step was given, in a namespace of their own."""
+        from nbflow.authoring.cells.scratch import scratch_of
+
+        return scratch_of(self, inputs, traceback)
+
 
 class Piece:
     """Values that travel together: names, and one pickle of all that they are bound to."""

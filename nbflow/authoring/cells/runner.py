@@ -7,7 +7,7 @@ import pickle
 import re
 import time
 import types
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import nullcontext
 from typing import Any, cast
 
@@ -49,6 +49,35 @@ def _not_ready(work: CellsWork, inputs: Sequence[CellValues]) -> Report | None:
         own = {name for name, _ in (*work.takes, *work.also)}
         stuck += [name for name in inputs[work.all_from].stuck if name not in own]
     return Report(blocked=tuple(stuck)) if stuck else None
+
+
+def take(names: dict[str, Any], wanted: Iterable[str]) -> CellValues:
+    """The values of `wanted` out of a namespace, such as a kernel's, in the form in which steps hand them on."""
+    namespace = travel.Namespace("kernel", names)
+    seen = {name: travel.look(namespace, name) for name in wanted}
+    return pack(namespace, seen, set(seen))
+
+
+def pack(namespace: travel.Namespace, seen: Mapping[str, travel.Seen], wanted: set[str]) -> CellValues:
+    """`wanted` names and what shares objects with them, in as many pieces as do not share anything."""
+    result = CellValues()
+    pieces: list[Piece] = []
+    for names in sharing.components({name: look.reach for name, look in seen.items()}):
+        if wanted.isdisjoint(names):
+            continue
+        able = [name for name in names if seen[name].piece is not None]
+        for name in set(names).difference(able):
+            result.stuck[name] = _why(namespace.globals[name], seen[name].error)
+        if len(able) == 1:
+            pieces.append(cast("Piece", seen[able[0]].piece))
+        elif able:
+            try:
+                pieces.append(travel.dump(namespace, able))
+            except Exception:
+                why = "it shares objects with others in a way that cannot be stored"
+                result.stuck.update(dict.fromkeys(able, why))
+    result.pieces = tuple(pieces)
+    return result
 
 
 class _Execution:
@@ -200,39 +229,20 @@ class _Execution:
             wanted.update(name for names, _ in self.arrived for name in names)
         stuck = {name: why for name, why in self.stuck.items() if name not in seen}
         absent = tuple(sorted(wanted - set(seen) - set(stuck)))
-        result = CellValues(report=report, absent=absent, stuck=stuck)
-        pieces: list[Piece] = []
+        result = pack(self.namespace, seen, wanted)
+        result.report, result.absent = report, absent
+        result.stuck.update(stuck)
         reached = {name: look.reach for name, look in seen.items()}
         result.apart = tuple(sorted({tuple(sorted(pair)) for pair in sharing.memory_shared(reached)}))
         for pair in result.apart:
             if set(pair) <= set(self.work.together):
-                why = (
-                    f"{pair[0]} and {pair[1]} are an array and a frame with the same memory, which a later cell changes"
-                )
+                why = f"{pair[0]} and {pair[1]} are an array and a frame with the same memory, which is changed later"
                 result.stuck.update(dict.fromkeys(pair, why))
-        for names in sharing.components(reached):
-            if wanted.isdisjoint(names):
-                continue
-            able = [name for name in names if seen[name].piece is not None]
-            for name in set(names).difference(able):
-                result.stuck[name] = _why(self.namespace.globals[name], seen[name].error)
-            if len(able) == 1:
-                pieces.append(cast("Piece", seen[able[0]].piece))
-            elif able:
-                pieces += self._dump(able, result.stuck)
-        result.pieces = tuple(pieces)
         if self.work.gives_random or "random" in report.effects:
             result.random = pickle.dumps(process_state.random_state())
         if self.work.gives_settings or "settings" in report.effects:
             result.settings = process_state.pack_settings(process_state.settings())
         return result
-
-    def _dump(self, names: list[str], stuck: dict[str, str]) -> list[Piece]:
-        try:
-            return [travel.dump(self.namespace, names)]
-        except Exception:
-            stuck.update(dict.fromkeys(names, "it shares objects with others in a way that cannot be stored"))
-            return []
 
 
 def _why(value: Any, error: Exception | None) -> str:

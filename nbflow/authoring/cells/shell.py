@@ -98,7 +98,12 @@ def shell() -> CellShell:
     excepthook, displayhook = sys.excepthook, sys.displayhook
     made: Any = cast("Any", CellShell)(config=config, display_pub_class=_Publisher, displayhook_class=_Hook)
     sys.excepthook, sys.displayhook = excepthook, displayhook
+    made.register_magic_function(_no_flow, "line_cell", "flow")
     return cast("CellShell", made)
+
+
+def _no_flow(line: str, cell: str | None = None) -> None:
+    """`%flow` steers a kernel; inside a flow there is nothing to steer."""
 
 
 @contextmanager

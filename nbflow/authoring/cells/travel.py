@@ -12,7 +12,7 @@ import io
 import pickle
 import threading
 import types
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple, cast
 
 import cloudpickle
@@ -29,9 +29,9 @@ _place = threading.local()
 class Namespace:
     """The globals of one execution of a step, posing as the module `__main__`."""
 
-    def __init__(self, step: str) -> None:
+    def __init__(self, step: str, names: dict[str, Any] | None = None) -> None:
         self.module = types.ModuleType("__main__")
-        self.globals: dict[str, Any] = self.module.__dict__
+        self.globals: dict[str, Any] = self.module.__dict__ if names is None else names
         self.step = step
         self._tokens: dict[int, str] = {}
         self._objects: dict[str, Any] = {}
@@ -55,8 +55,10 @@ class Namespace:
 
 
 class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]
-    def __init__(self, file: io.BytesIO, namespace: Namespace, buffers: list[pickle.PickleBuffer], views: bool) -> None:
-        super().__init__(file, protocol=5, buffer_callback=buffers.append)
+    def __init__(
+        self, file: Any, namespace: Namespace, take: Callable[[pickle.PickleBuffer], Any], views: bool
+    ) -> None:
+        super().__init__(file, protocol=5, buffer_callback=take)
         self._namespace = namespace
         self._views = views
         self.frames: list[Any] = []
@@ -134,18 +136,23 @@ class Seen(NamedTuple):
         return hasher.digest()
 
 
+def pickler(file: Any, namespace: Namespace, take: Callable[[pickle.PickleBuffer], Any]) -> Any:
+    """A pickler for the values of one name; large buffers go to `take`."""
+    return _Pickler(file, namespace, take, views=False)
+
+
 def look(namespace: Namespace, name: str) -> Seen:
     """Pickle the value of one name, and see what it reaches, as far as that goes."""
     file = io.BytesIO()
     buffers: list[pickle.PickleBuffer] = []
-    pickler = _Pickler(file, namespace, buffers, views=False)
+    found = pickler(file, namespace, buffers.append)
     error, piece = None, None
     try:
-        pickler.dump({name: namespace.globals[name]})
+        found.dump({name: namespace.globals[name]})
         piece = Piece((name,), file.getvalue(), [buffer.raw() for buffer in buffers])
     except Exception as problem:
         error = problem
-    return Seen(piece, reach(pickler.memo.copy(), pickler.frames), error)
+    return Seen(piece, reach(found.memo.copy(), found.frames), error)
 
 
 def dump(namespace: Namespace, names: Iterable[str]) -> Piece:
@@ -153,7 +160,7 @@ def dump(namespace: Namespace, names: Iterable[str]) -> Piece:
     values = {name: namespace.globals[name] for name in names}
     file = io.BytesIO()
     buffers: list[pickle.PickleBuffer] = []
-    _Pickler(file, namespace, buffers, len(values) > 1).dump(values)
+    _Pickler(file, namespace, buffers.append, len(values) > 1).dump(values)
     return Piece(tuple(values), file.getvalue(), [buffer.raw() for buffer in buffers])
 
 

@@ -1,0 +1,123 @@
+"""Hidden state: where the kernel's variables are not what the notebook, run from top to bottom, gives."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from html import escape
+from typing import Any
+
+from nbflow.analysis.cells import Notebook
+from nbflow.analysis.statements import analyse
+from nbflow.jupyter.history import Executed, History
+from nbflow.model.errors import NbflowError
+from nbflow.values.compare import compare
+
+_MOST = 3  # differences told of one name
+
+
+@dataclass
+class Check:
+    """What `%flow check` found."""
+
+    names: list[tuple[str, str]] = field(default_factory=list)  # (name, how kernel and flow differ)
+    cells: list[str] = field(default_factory=list)  # how the kernel's history differs from the page
+    same: int = 0  # names with equal values
+
+    @property
+    def clean(self) -> bool:
+        """Whether kernel and notebook agree."""
+        return not self.names
+
+    def __str__(self) -> str:
+        lines = [f"{name}: {text}" for name, text in self.names]
+        if self.cells and self.names:
+            lines += ["", "How that may have come about:"]
+        lines += self.cells
+        verdict = f"{self.same} names have the same value in the kernel and in the flow"
+        return "\n".join([*lines, verdict + ("." if not self.names else f"; {len(self.names)} do not.")])
+
+    __repr__ = __str__
+
+    def _repr_mimebundle_(self, **_: Any) -> dict[str, str]:
+        left = '<td style="text-align:left">'
+        rows = "".join(
+            f"<tr>{left}<b>{escape(name)}</b></td>{left}{escape(text)}</td></tr>" for name, text in self.names
+        )
+        table = f"<table><tr><th>name</th><th>kernel and flow</th></tr>{rows}</table>" if rows else ""
+        notes = "".join(f"<li>{escape(text)}</li>" for text in self.cells)
+        mark = "✓" if self.clean else "✗"
+        verdict = f"{self.same} names agree" + (f", {len(self.names)} do not" if self.names else "")
+        html = f"<p>{mark} {verdict}</p>{table}" + (f"<ul>{notes}</ul>" if notes else "")
+        return {"text/html": html, "text/plain": str(self)}
+
+
+def check(notebook: Notebook, history: History, flow_values: Mapping[str, Any]) -> Check:
+    """Compare a kernel with the final values of the flow of its notebook."""
+    found = Check(cells=_history_notes(notebook, history))
+    variables = history.variables()
+    producers = {name for facts in analyse(notebook.cells) for name in facts.defines}
+    deleted = {name for facts in analyse(notebook.cells) for name in facts.deletes}
+    for name, value in sorted(variables.items()):
+        if name in flow_values:
+            text = _difference(value, flow_values, name)
+            if text is None:
+                found.same += 1
+            else:
+                found.names.append((name, text))
+        elif name in deleted:
+            found.names.append((name, "the kernel has it, and the flow deletes it"))
+        elif name not in producers:
+            found.names.append((name, f"no cell of the notebook sets it; the kernel has {_shown(value)}"))
+    for name in sorted(set(flow_values) - set(variables)):
+        if not name.startswith("_"):
+            found.names.append((name, "the flow has it, and the kernel does not"))
+    return found
+
+
+def _difference(value: Any, flow_values: Mapping[str, Any], name: str) -> str | None:
+    try:
+        other = flow_values[name]
+    except NbflowError:
+        return None  # it cannot leave its process, so there is nothing to compare with
+    differences = compare(value, other, rtol=0.0, atol=0.0)
+    if not differences:
+        return None
+    short = f"kernel {_shown(value)}, flow {_shown(other)}"
+    return short if len(short) < 100 else "; ".join(str(one) for one in differences[:_MOST])
+
+
+def _shown(value: Any) -> str:
+    try:
+        text = repr(value)
+    except Exception:
+        return f"a {type(value).__name__}"
+    return text if len(text) <= 60 and "\n" not in text else f"a {type(value).__name__}"
+
+
+def _history_notes(notebook: Notebook, history: History) -> list[str]:
+    on_page = {notebook.content["cells"][cell.index].get("id"): cell for cell in notebook.cells}
+    sources = {notebook.content["cells"][cell.index]["source"].strip(): cell for cell in notebook.cells}
+    place: list[tuple[Executed, int]] = []
+    notes = []
+    for ran in history.executed:
+        cell = on_page.get(ran.cell_id) if ran.cell_id is not None else sources.get(ran.source.strip())
+        if cell is None:
+            if ran.changes.defined or ran.changes.changed:
+                names = ", ".join([*ran.changes.defined, *ran.changes.changed])
+                notes.append(f"[{ran.number}] is not on the page any more; it set {names}")
+        else:
+            place.append((ran, cell.number))
+            if ran.source.strip() not in sources:
+                notes.append(f"cell {cell.number} was edited after it ran as [{ran.number}]")
+    counts = Counter(number for _, number in place)
+    notes += [f"cell {number} ran {count} times" for number, count in sorted(counts.items()) if count > 1]
+    order = [number for _, number in place]
+    for (ran, number), before in zip(place[1:], order, strict=False):
+        if number < before:
+            notes.append(f"cell {number} ran after cell {before}, as [{ran.number}]")
+    never = [cell.number for cell in notebook.cells if cell.number not in counts]
+    if never and place:
+        notes.append(f"cell {', '.join(map(str, never))} did not run in this kernel")
+    return list(dict.fromkeys(notes))

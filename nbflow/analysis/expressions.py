@@ -6,8 +6,8 @@ import ast
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from nbflow.analysis import knowledge, magics
-from nbflow.analysis.facts import ATOM, HISTORY, OPAQUE, OUTSIDE, PATCH, SETTINGS, CellFacts, Code, Event, Known, Mark
+from nbflow.analysis import knowledge
+from nbflow.analysis.facts import ATOM, HISTORY, OPAQUE, PATCH, SETTINGS, CellFacts, Code, Event, Known, Mark
 from nbflow.analysis.scopes import ClassScope, code_names
 
 _HISTORY = {"_", "__", "___", "Out", "In", "_oh", "_ih", "_i", "_ii"}
@@ -158,6 +158,11 @@ class Expressions:
         """Something beyond names happens."""
         self.facts.effects.setdefault(effect, self.mark(node, reason))
 
+    def globals_of(self, names: Iterable[str]) -> frozenset[str]:
+        """Of these global names, the ones with objects that can be shared."""
+        held = {name: self.known.get(name) for name in names}
+        return frozenset(name for name, value in held.items() if value is None or value.kind not in {"atom", "module"})
+
     # -- expressions ----------------------------------------------------------------------------------------------
 
     def value(self, node: ast.expr | None) -> Known:
@@ -171,7 +176,7 @@ class Expressions:
         parts += [
             self._comprehension(child) for child in ast.iter_child_nodes(node) if isinstance(child, ast.comprehension)
         ]
-        return _all_of(parts)
+        return all_of(parts)
 
     def _container(self, node: ast.AST) -> Known:
         parts = self._any(node)
@@ -195,7 +200,7 @@ class Expressions:
         if owner.path in {"__main__", "sys"} and (owner.path == "__main__" or node.attr == "modules"):
             # The notebook's names, by another way.
             self.effect(OPAQUE, node, f"uses {ast.unparse(node)[:40]}")
-            return Known(self._globals(self.known))
+            return Known(self.globals_of(self.known))
         if owner.path is not None:
             return Known(owner.roots, None, f"{owner.path}.{node.attr}", owner.code, owner.views)
         kind = owner.kind if owner.kind in {"data", "atom"} else None
@@ -213,7 +218,7 @@ class Expressions:
             return ATOM
         if "data" in kinds and kinds <= {"data", "atom"}:
             return Known(kind="data")
-        return _all_of(parts)
+        return all_of(parts)
 
     def _text(self, node: ast.JoinedStr) -> Known:
         self._any(node)
@@ -239,7 +244,7 @@ class Expressions:
             for condition in generator.ifs:
                 self.value(condition)
         parts: list[ast.expr] = [node.key, node.value] if isinstance(node, ast.DictComp) else [node.elt]
-        result = _all_of([self.value(part) for part in parts])
+        result = all_of([self.value(part) for part in parts])
         self.scopes.pop()
         if isinstance(node, ast.GeneratorExp):
             # It runs later, and over whatever its names are bound to then.
@@ -253,7 +258,7 @@ class Expressions:
 
     def _lambda(self, node: ast.Lambda) -> Known:
         defaults = [*node.args.defaults, *[item for item in node.args.kw_defaults if item is not None]]
-        held = _all_of([self.value(default) for default in defaults])
+        held = all_of([self.value(default) for default in defaults])
         expression = ast.copy_location(ast.Return(value=node.body), node.body)
         value = self.code_value([expression], node.args, code_names(node))
         return Known(held.roots | held.views, None, None, value.joined(held).code)
@@ -266,157 +271,11 @@ class Expressions:
         """A function's value: what it does when it is called; overridden where statements are known."""
         raise NotImplementedError
 
-    # -- calls ----------------------------------------------------------------------------------------------------
+    # -- what subclasses know more of -----------------------------------------------------------------------------
 
     def _call(self, node: ast.Call) -> Known:
-        if magics.is_shell_call(node):
-            return self.magic(node)
-        function = self.value(node.func)
-        arguments = [self.value(item) for item in node.args] + [self.value(item.value) for item in node.keywords]
-        given = _all_of(arguments)
-        if function.path is not None:
-            return self._known_call(node, function, arguments, knowledge.of_call(function.path))
-        if isinstance(node.func, ast.Attribute):
-            return self._method(node, node.func, function, arguments)
-        if function.code is not None:
-            return self._own_call(node, function, arguments)
-        what = ast.unparse(node.func)[:40]
-        self.change_value(function, node, f"{what}() is not known, and may change {{}}")
-        self.change_value(given, node, f"{what}() is not known, and may change {{}}")
-        self._keep(node, [function, given])
-        return _all_of([Known(function.roots, None, None, function.code), given])
-
-    def magic(self, node: ast.Call) -> Known:
-        """A call that IPython's syntax was turned into."""
+        """A call; see `calls`."""
         raise NotImplementedError
-
-    def _known_call(self, node: ast.Call, function: Known, arguments: list[Known], what: knowledge.Knowledge) -> Known:
-        name = (function.path or "").removeprefix("builtins.")
-        opened = self._evaluated(node) if name == "eval" else None
-        if opened is not None:
-            return opened
-        for effect in what.effects:
-            if effect == OPAQUE and name == "pandas.eval" and self._opened(node):
-                continue
-            if effect == "random" and _seeded(node):
-                continue
-            self.effect(effect, node, f"calls {name}()")
-        changed = arguments[:1] if what.changes == "first" else arguments if what.changes in {"all", "receiver"} else []
-        for argument in changed:
-            self.change_value(argument, node, f"{name}() may change {{}}")
-        for keyword in node.keywords:
-            if keyword.arg == "out":
-                self.change_value(self.value(keyword.value), node, f"{name}(out=...) changes {{}}")
-        if changed:
-            self._keep(node, arguments)
-        if OPAQUE in what.effects:
-            arguments = [*arguments, Known(self._globals(self.known))]
-        elif what.gives == "data":
-            arguments = [part for part in arguments if part.kind not in {"atom", "data"}]
-            held = frozenset().union(*[part.roots for part in arguments])
-            return Known(kind="data", views=held)  # elements of a list may be kept as they are
-        return self._given(what, _all_of([Known(function.roots, code=function.code), *arguments]))
-
-    def _method(self, node: ast.Call, func: ast.Attribute, owner: Known, arguments: list[Known]) -> Known:
-        what = knowledge.of_method(func.attr)
-        for effect in what.effects:
-            self.effect(effect, node, f"calls .{func.attr}()")
-        if func.attr in {"query", "eval"}:
-            self._opened(node)
-        if func.attr in {"sample", "fit", "fit_transform", "fit_predict", "rvs"} and not _seeded(node):
-            self.effect("random", node, f".{func.attr}() may draw random numbers")
-        inplace = any(
-            item.arg == "inplace" and getattr(item.value, "value", True) is not False for item in node.keywords
-        )
-        changes = what.changes
-        if changes == "all" and owner.kind == "data":
-            changes = "none"  # frames and arrays change by assignment, `inplace` and the few listed methods
-        if changes != "none" or inplace:
-            self.change_value(owner, node, f".{func.attr}() may change {{}}")
-        if changes == "all":
-            for argument in arguments:
-                self.change_value(argument, node, f".{func.attr}() is not known, and may change {{}}")
-        if changes != "none":
-            self._keep(node, [owner, *arguments])
-        if owner.kind == "data" and what.gives != "atom":
-            return Known(owner.roots, "data", None, None)  # it may be a view
-        roots = owner.roots
-        if owner.code is not None:
-            kept = self._kept_by(owner.code)
-            if kept and any(part.kind != "atom" for part in arguments):
-                self.link(kept | {root for part in arguments for root in part.roots | part.views}, node)
-            roots |= self._globals(owner.code.gives)
-        return self._given(what, _all_of([Known(roots, code=owner.code), *arguments]))
-
-    def _own_call(self, node: ast.Call, function: Known, arguments: list[Known]) -> Known:
-        code = function.code or Code()
-        if not isinstance(node.func, ast.Name):  # a name's code is looked into where the name is read
-            self.use(code, node, ast.unparse(node.func)[:40])
-        if code.parameters:
-            # The function too: defaults and closures are parameters that it brings along.
-            for part in [function, *arguments]:
-                self.change_value(part, node, f"{ast.unparse(node.func)[:40]}() may change {{}}")
-            self._keep(node, [function, *arguments])
-        kept = self._kept_by(code)
-        if kept and any(part.kind != "atom" for part in arguments):
-            # It may put what it is given into the globals that it changes.
-            self.link(kept | {root for part in arguments for root in part.roots | part.views}, node)
-        return _all_of([Known(function.roots | self._globals(code.gives), None, None, code), *arguments])
-
-    def _kept_by(self, code: Code) -> set[str]:
-        return set(self._globals(code.changes | code.defines))
-
-    def _globals(self, names: Iterable[str]) -> frozenset[str]:
-        """Of these global names, the ones with objects that can be shared."""
-        held = {name: self.known.get(name) for name in names}
-        return frozenset(name for name, value in held.items() if value is None or value.kind not in {"atom", "module"})
-
-    def _given(self, what: knowledge.Knowledge, parts: Known) -> Known:
-        if what.gives == "atom":
-            return ATOM
-        if what.gives == "view":
-            return Known(parts.roots | parts.views, "data", None, None)
-        if what.gives in {"data", "fresh"}:
-            return Known(
-                kind="data" if what.gives == "data" else None, code=parts.code if what.gives == "fresh" else None
-            )
-        return Known(parts.roots, "resource" if what.gives == "resource" else None, None, parts.code, parts.views)
-
-    def _keep(self, node: ast.AST, parts: list[Known]) -> None:
-        objects = {root for part in parts if part.kind not in {"atom", "data"} for root in part.roots}
-        data = {root for part in parts for root in (part.roots | part.views if part.kind == "data" else part.views)}
-        self.link(objects, node)
-        if data:
-            self.link(objects | data, node, kind="share")
-
-    def _opened(self, node: ast.Call) -> bool:
-        """Read the names in the text of an eval or query; False if the text is not a constant."""
-        text = node.args[0] if node.args else None
-        if not isinstance(text, ast.Constant) or not isinstance(text.value, str):
-            self.effect(OPAQUE, node, "evaluates a text that is made when it runs")
-            return False
-        for name in magics.names_in_query(text.value):
-            if name in self.known:
-                self.read(name, node, f"the text reads {name}")
-        return True
-
-    def _evaluated(self, node: ast.Call) -> Known | None:
-        """The value of `eval` of a constant text; None if the text is not known, or is given names of its own."""
-        text = node.args[0].value if len(node.args) == 1 and isinstance(node.args[0], ast.Constant) else None
-        if not isinstance(text, str):
-            return None
-        try:
-            tree = ast.parse(text.strip(), mode="eval")
-        except SyntaxError:
-            return None
-        for part in ast.walk(tree):
-            if hasattr(part, "lineno"):
-                part.lineno = node.lineno
-        return self.value(tree.body)
-
-    def outside(self, node: ast.AST, reason: str) -> None:
-        """Something outside of the process may be read or changed."""
-        self.effect(OUTSIDE, node, reason)
 
 
 def _own(scope: dict[str, Known]) -> frozenset[str]:
@@ -433,16 +292,9 @@ def setting_or_patch(path: str) -> str:
     return SETTINGS if path.startswith(_SETTING_ROOTS) else PATCH
 
 
-def _all_of(parts: list[Known]) -> Known:
+def all_of(parts: list[Known]) -> Known:
+    """What is known of something made of these values."""
     result = Known(kind="atom") if not parts else parts[0]
     for part in parts[1:]:
         result = result.joined(part)
     return Known(result.roots, result.kind if result.kind != "module" else None, None, result.code, result.views)
-
-
-def _seeded(node: ast.Call) -> bool:
-    """Whether a call brings its own random state."""
-    for item in node.keywords:
-        if item.arg in {"random_state", "seed", "rng"}:
-            return not (isinstance(item.value, ast.Constant) and item.value.value is None)
-    return False

@@ -7,8 +7,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 from nbflow.analysis import magics
+from nbflow.analysis.calls import Calls
 from nbflow.analysis.cells import Cell, transform
-from nbflow.analysis.expressions import Expressions, part_of, setting_or_patch
+from nbflow.analysis.expressions import part_of, setting_or_patch
 from nbflow.analysis.facts import ATOM, EFFECTS, OPAQUE, OUTSIDE, SETTINGS, CellFacts, Code, Known, Mark
 from nbflow.analysis.scopes import ClassScope, code_names, local_names
 
@@ -40,8 +41,8 @@ def _analyse_cell(cell: Cell, known: dict[str, Known]) -> CellFacts:
     return facts
 
 
-class Statements(Expressions):
-    """Walks over statements; see `Expressions` for what it keeps."""
+class Statements(Calls):
+    """Walks over statements; see `Expressions` for what is kept."""
 
     def run(self, body: Iterable[ast.stmt]) -> None:
         """Walk over statements that run one after the other."""

@@ -90,7 +90,11 @@ def transform(source: str, number: int) -> tuple[str, ast.Module]:
     code = source
     try:
         code = TransformerManager().transform_cell(source)  # type: ignore[no-untyped-call]
-        return code, ast.parse(code)
+        tree = ast.parse(code)
+        for statement in tree.body:  # one by one, as IPython compiles them
+            module = ast.Module(body=[statement], type_ignores=[])
+            compile(module, "<cell>", "exec", flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT, dont_inherit=True)
+        return code, tree
     except SyntaxError as error:
         lines = code.splitlines()
         line = error.lineno or 1

@@ -213,6 +213,8 @@ class Expressions:
 
     def _operation(self, node: ast.BinOp | ast.UnaryOp | ast.Compare) -> Known:
         parts = [self.value(child) for child in ast.iter_child_nodes(node) if isinstance(child, ast.expr)]
+        if isinstance(node, ast.Compare) and any(isinstance(operator, (ast.Is, ast.IsNot)) for operator in node.ops):
+            self.facts.compared.update(*[part.roots for part in parts])
         kinds = {part.kind for part in parts}
         if kinds <= {"atom"}:
             return ATOM

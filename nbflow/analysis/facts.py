@@ -45,6 +45,7 @@ class CellFacts:
     effects: dict[str, Mark] = field(default_factory=dict)
     resources: dict[str, Mark] = field(default_factory=dict)  # names it binds to what cannot travel
     events: list[Event] = field(default_factory=list)
+    compared: set[str] = field(default_factory=set)  # names whose objects it compares by identity
 
 
 @dataclass(frozen=True, slots=True)

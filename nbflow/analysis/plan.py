@@ -136,6 +136,10 @@ class _Planner:
             found = self.objects.get(name)
             if found is not None and len(found.names & facts.reads.keys()) > 1:
                 self._matters(found, position)
+        for name in facts.compared:
+            found = self.groups.get(name)
+            if found is not None and len(found.names & facts.compared) > 1:
+                self._matters(found, position)
         touched: set[str] = set()
         before = dict(self.ends[-1]) if self.ends else {}
         for event in facts.events:
@@ -215,7 +219,7 @@ class _Planner:
         return PlannedStep(
             step,
             takes,
-            tuple(sorted(edge.name for edge in takes if edge.name not in facts.reads)),
+            tuple(sorted(edge.name for edge in takes if edge.name not in {*facts.reads, *facts.deletes})),
             also,
             tuple(sorted(gives)),
             self.ends[position],

@@ -77,6 +77,7 @@ def merge(parts: Sequence[CellFacts]) -> CellFacts:
                 merged.setdefault(name, mark)
         result.certain |= part.certain
         result.events.extend(part.events)
+        result.compared |= part.compared
     return result
 
 

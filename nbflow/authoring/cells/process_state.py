@@ -154,8 +154,28 @@ def kept(*, modules: bool = False) -> Iterator[None]:
             yield
         finally:
             sys.modules["__main__"] = old_main
-            apply_settings(old_settings)
+            apply_settings({**_defaults(set(settings()) - set(old_settings)), **old_settings})
             apply_random_state(old_random)
+
+
+def _defaults(keys: set[str]) -> dict[str, Any]:
+    """The settings of libraries that were imported just now, as they are on import."""
+    found: dict[str, Any] = {}
+    if "pandas" in keys:
+        config: Any = importlib.import_module("pandas._config.config")
+        found["pandas"] = {key: config._registered_options[key].defval for key in _pandas_options()}
+    if "numpy_print" in keys:
+        found["numpy_print"] = {
+            "edgeitems": 3, "threshold": 1000, "floatmode": "maxprec", "precision": 8, "suppress": False,
+            "linewidth": 75, "nanstr": "nan", "infstr": "inf", "sign": "-", "formatter": None, "legacy": False,
+        }  # fmt: skip
+        found["numpy_errors"] = {"divide": "warn", "over": "warn", "under": "ignore", "invalid": "warn"}
+    if "matplotlib" in keys:
+        import matplotlib as mpl
+
+        kept = dict.items(mpl.rcParamsDefault)
+        found["matplotlib"] = {key: value for key, value in kept if not key.startswith("backend")}
+    return found
 
 
 @contextmanager
@@ -166,12 +186,19 @@ def _modules_kept() -> Iterator[None]:
     try:
         yield
     finally:
+        for name in [name for name in sys.modules if name not in before]:
+            if "." not in name and not hasattr(sys.modules[name], "__path__") and _is_source(sys.modules[name]):
+                del sys.modules[name]  # it may have been patched, and whoever imports it next shall not see that
         for name, (module, held) in before.items():
             now = vars(module)
             if name != "__main__" and (len(now) != len(held) or any(now.get(key) is not held[key] for key in held)):
                 now.update(held)
                 for key in [key for key in now if key not in held and _is_patch(name, key, now[key])]:
                     del now[key]
+
+
+def _is_source(module: Any) -> bool:
+    return str(getattr(module, "__file__", None) or "").endswith(".py")
 
 
 def _is_patch(module: str, name: str, value: Any) -> bool:

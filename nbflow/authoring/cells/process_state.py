@@ -175,6 +175,7 @@ def _defaults(keys: set[str]) -> dict[str, Any]:
 
         kept = dict.items(mpl.rcParamsDefault)
         found["matplotlib"] = {key: value for key, value in kept if not key.startswith("backend")}
+        found["matplotlib"]["interactive"] = True  # as the shell that runs cells makes it
     return found
 
 

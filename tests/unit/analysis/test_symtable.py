@@ -149,8 +149,13 @@ def used_by(codes: Iterator[CodeType], module: CodeType, *operations: str) -> se
     """Globals that some instruction of the code objects loads, stores or deletes."""
     found = set()
     for code in codes:
+        stored: set[str] = set()  # by a class body, before it loads them
         for instruction in dis.get_instructions(code):
             kind, _, where = instruction.opname.partition("_")
+            if code is not module and instruction.opname == "STORE_NAME":
+                stored.add(instruction.argval)
+            if instruction.opname == "LOAD_NAME" and instruction.argval in stored:
+                continue
             own = where == "NAME" and code is not module and kind != "LOAD"  # a class body's own name
             if kind in operations and where in {"GLOBAL", "NAME"} and not own:
                 found.add(instruction.argval)

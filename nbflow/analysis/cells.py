@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from nbflow.analysis.options import StepOptions, options_of_cell
+from nbflow.analysis.steering import cells_that_run, source_of
 from nbflow.model.errors import CellSyntaxError, NotANotebookError
 
 _HEADING = re.compile(r"^\s{0,3}#{1,6}\s+(.+?)\s*#*\s*$", re.MULTILINE)
@@ -49,16 +50,15 @@ def from_content(content: dict[str, Any], path: str) -> Notebook:
     """A notebook from its JSON, as `Notebook.content` holds it."""
     cells: list[Cell] = []
     heading: str | None = None
+    running = set(cells_that_run(content["cells"]))
     for index, raw in enumerate(content["cells"]):
-        source = _text(raw.get("source", ""))
+        source = source_of(raw)
         if raw.get("cell_type") == "markdown":
             found = _HEADING.findall(source)
             heading = found[-1] if found else heading
-        if raw.get("cell_type") != "code" or not source.strip():
+        if index not in running:
             continue
         tags = tuple(raw.get("metadata", {}).get("tags", ()))
-        if "skip" in tags:
-            continue
         options, source = options_of_cell(source, raw.get("metadata", {}), len(cells) + 1)
         code, tree = transform(source, len(cells) + 1)
         number = len(cells) + 1
@@ -149,9 +149,5 @@ def _language(content: Mapping[str, Any]) -> str:
 def _plain(content: dict[str, Any]) -> dict[str, Any]:
     # Jupyter stores a source as a list of lines; one text is easier on everyone above.
     for cell in content["cells"]:
-        cell["source"] = _text(cell.get("source", ""))
+        cell["source"] = source_of(cell)
     return content
-
-
-def _text(source: Any) -> str:
-    return source if isinstance(source, str) else "".join(source)

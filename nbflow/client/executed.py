@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from nbflow.analysis.steering import cells_that_run
 from nbflow.model.records import LogRecord
 from nbflow.views.outputs import CellOutputs
 
@@ -20,16 +21,12 @@ def executed_notebook(content: Mapping[str, Any], logs_by_step: Mapping[str, Seq
 
     result = copy.deepcopy(dict(content))
     runs = _runs_of_cells(logs_by_step.values())
-    number = 0
     for cell in result["cells"]:
-        if cell.get("cell_type") != "code":
-            continue
-        cell["outputs"], cell["execution_count"] = [], None
-        if not cell["source"].strip() or "skip" in cell.get("metadata", {}).get("tags", ()):
-            continue
-        number += 1
+        if cell.get("cell_type") == "code":
+            cell["outputs"], cell["execution_count"] = [], None
+    for number, position in enumerate(cells_that_run(result["cells"]), start=1):
         if number in runs:
-            _fill(cell, number, runs[number])
+            _fill(result["cells"][position], number, runs[number])
     return nbformat.from_dict(_with_ids(result))  # type: ignore[no-untyped-call]
 
 

@@ -10,6 +10,8 @@ from typing import Any
 
 from nbflow.analysis.cells import Notebook
 from nbflow.analysis.statements import analyse
+from nbflow.client.run import Run
+from nbflow.client.task import Task
 from nbflow.jupyter.history import Executed, History
 from nbflow.model.errors import NbflowError
 from nbflow.values.compare import compare
@@ -60,6 +62,8 @@ def check(notebook: Notebook, history: History, flow_values: Mapping[str, Any]) 
     producers = {name for facts in analyse(notebook.cells) for name in facts.defines}
     deleted = {name for facts in analyse(notebook.cells) for name in facts.deletes}
     for name, value in sorted(variables.items()):
+        if isinstance(value, (Run, Task)):
+            continue  # each run is another one
         if name in flow_values:
             text = _difference(value, flow_values, name)
             if text is None:
@@ -101,12 +105,16 @@ def _history_notes(notebook: Notebook, history: History) -> list[str]:
     sources = {notebook.content["cells"][cell.index]["source"].strip(): cell for cell in notebook.cells}
     place: list[tuple[Executed, int]] = []
     notes = []
+    every = {cell.get("id") for cell in notebook.content["cells"]} - {None}
     for ran in history.executed:
+        if "%flow" in ran.source:
+            continue
         cell = on_page.get(ran.cell_id) if ran.cell_id is not None else sources.get(ran.source.strip())
         if cell is None:
             if ran.changes.defined or ran.changes.changed:
                 names = ", ".join([*ran.changes.defined, *ran.changes.changed])
-                notes.append(f"[{ran.number}] is not on the page any more; it set {names}")
+                where = "does not belong to the flow" if ran.cell_id in every else "is not on the page any more"
+                notes.append(f"[{ran.number}] {where}; it set {names}")
         else:
             place.append((ran, cell.number))
             if ran.source.strip() not in sources:
@@ -117,7 +125,7 @@ def _history_notes(notebook: Notebook, history: History) -> list[str]:
     for (ran, number), before in zip(place[1:], order, strict=False):
         if number < before:
             notes.append(f"cell {number} ran after cell {before}, as [{ran.number}]")
-    never = [cell.number for cell in notebook.cells if cell.number not in counts]
+    never = [cell.number for cell in notebook.cells if cell.number not in counts and "_ext nbflow" not in cell.source]
     if never and place:
         notes.append(f"cell {', '.join(map(str, never))} did not run in this kernel")
     return list(dict.fromkeys(notes))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -17,9 +16,6 @@ from nbflow.authoring.cells.runner import take
 from nbflow.authoring.notebook import NotebookFlow, Part
 from nbflow.jupyter.history import Executed, History
 from nbflow.model.errors import NotebookError, UnknownStepError
-
-# Lines that steer nbflow in the kernel, and mean nothing in the flow itself.
-_OWN_LINE = re.compile(r"^[ \t]*(%{1,2}flow\b.*|%(?:re)?load_ext[ \t]+nbflow[ \t]*)$", re.MULTILINE)
 
 
 def notebook_path(ipython: Any) -> Path | None:
@@ -49,11 +45,11 @@ def current_notebook(ipython: Any, history: History) -> tuple[Notebook, list[str
         ran = latest.pop(cell.get("id", ""), None)
         if ran is not None and cell["cell_type"] == "code" and ran.source != cell["source"] and ran.began > saved:
             cell["source"] = ran.source
-    unsaved = [ran for ran in latest.values() if ran.began > saved and _without_own_lines(ran.source).strip()]
+    unsaved = [ran for ran in latest.values() if ran.began > saved and "%flow" not in ran.source]
     if unsaved:
         numbers = ", ".join(f"[{ran.number}]" for ran in unsaved)
         notes.append(f"{numbers} ran after {path.name} was saved and is not in it: save the notebook to include it")
-    return _prepared(content, str(path)), notes
+    return from_content(json.loads(json.dumps(content)), str(path)), notes
 
 
 def as_flow(notebook: Notebook, ipython: Any, history: History, *, first: str | None, only: str | None) -> NotebookFlow:
@@ -97,7 +93,7 @@ def recorded(notebook: Notebook, history: History) -> Amendments:
     by_source: dict[str, Executed] = {}
     for ran in history.executed:
         if ran.ok:
-            by_source[_without_own_lines(ran.source).strip()] = ran
+            by_source[ran.source.strip()] = ran
     learned = Amendments()
     for cell in notebook.cells:
         found = by_source.get(notebook.content["cells"][cell.index]["source"].strip())
@@ -116,7 +112,7 @@ def _needed(facts: Sequence[CellFacts], variables: Mapping[str, Any]) -> list[st
 
     One that a later cell sets is not among these: the notebook, run from top to bottom, would not have it either.
     """
-    own = {name for found in facts for name in found.defines if not found.changes.get(name)}
+    own = {name for found in facts for name in found.defines if name not in found.reads}
     used: set[str] = set()
     for found in facts:
         used |= set(variables) if OPAQUE in found.effects else set(found.reads) | (set(found.defines) - found.certain)
@@ -129,21 +125,4 @@ def _from_history(history: History) -> Notebook:
         for ran in history.executed
         if ran.ok
     ]
-    return _prepared({"nbformat": 4, "nbformat_minor": 4, "metadata": {}, "cells": cells}, "kernel.ipynb")
-
-
-def _prepared(content: dict[str, Any], path: str) -> Notebook:
-    content = json.loads(json.dumps(content))
-    for cell in content["cells"]:
-        if cell["cell_type"] == "code":
-            rest = _without_own_lines(cell["source"])
-            if rest != cell["source"] and not rest.strip():
-                cell.setdefault("metadata", {}).setdefault("tags", []).append("skip")
-            cell["source"] = rest
-    return from_content(content, path)
-
-
-def _without_own_lines(source: str) -> str:
-    if re.match(r"\s*%%flow\b", source):
-        return ""
-    return _OWN_LINE.sub("", source)
+    return from_content({"nbformat": 4, "nbformat_minor": 4, "metadata": {}, "cells": cells}, "kernel.ipynb")

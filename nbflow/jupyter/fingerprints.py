@@ -53,6 +53,9 @@ class Fingerprints:
             states[name] = _State(names[name], None, NOTHING) if late else _look(namespace, name)
         before, self._states = self._states, states
         same = [name for name in wanted if name in before and before[name].value is names[name]]
+        for name in same:
+            if states[name].digest != before[name].digest and _look(namespace, name).digest != states[name].digest:
+                states[name] = _State(names[name], None, states[name].reach)  # it never looks the same twice
         known = [name for name in same if states[name].digest is not None and before[name].digest is not None]
         return Changes(
             defined=tuple(sorted(set(wanted).difference(same))),

@@ -13,6 +13,13 @@ from tests.browser import lab
 NOTEBOOKS = Path(__file__).parents[2] / "notebooks"
 EXPECTED = {
     "quickstart.ipynb": ["logistic regression: 0.99", "best: logistic regression", "rows to train on"],
+    "cells.ipynb": [
+        "by_age (cell 4)",
+        "succeeded",
+        "limit: kernel 40, flow 4",
+        "forgotten: no cell of the notebook sets it",
+        "((3, 0), {})",
+    ],
     "functions.ipynb": [
         "side by side: True",
         "succeeded - total 30",

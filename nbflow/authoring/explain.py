@@ -149,14 +149,22 @@ class PlanView:
             )
 
     def _table(self) -> str:
-        rows = "".join(_row(explanation) for explanation in self)
+        modules = {
+            name
+            for planned in self.steps
+            for name, mark in planned.step.facts.defines.items()
+            if mark.reason.startswith("imports ")
+        }
+        rows = "".join(_row(explanation, modules) for explanation in self)
         head = "".join(f'<th style="text-align:left">{title}</th>' for title in ("step", "cells", "takes", "why"))
         return f"<table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>"
 
 
-def _row(found: Explanation) -> str:
-    takes = "<br>".join(f"{escape(name)} <small>from {escape(source)}</small>" for name, source, _ in found.takes)
-    reasons = [why for _, _, why in found.takes]
+def _row(found: Explanation, left_out: set[str]) -> str:
+    """One row; imported modules are left out, since every step takes them."""
+    shown = [item for item in found.takes if item[0] not in left_out]
+    takes = "<br>".join(f"{escape(name)} <small>from {escape(source)}</small>" for name, source, _ in shown)
+    reasons = [why for _, _, why in shown]
     reasons += [f"{what}: {why}" for what, why in found.effects] + [f"after {step}: {why}" for step, why in found.waits]
     cells = ", ".join(map(str, found.cells))
     texts = (escape(found.step), cells, takes, "<br>".join(f"<small>{escape(why)}</small>" for why in reasons))

@@ -140,6 +140,7 @@ class Commands:
                 "source": ran.source.strip().splitlines()[0][:40] if ran.source.strip() else "",
             }
             for ran in self._history.executed
+            if "%flow" not in ran.source
         ]
         return pd.DataFrame(rows)
 

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple, cast
 import xxhash
 
 from nbflow.analysis.cells import Cell
-from nbflow.analysis.facts import HISTORY, OPAQUE, OUTSIDE, PATCH, RANDOM, SETTINGS, CellFacts
+from nbflow.analysis.facts import HISTORY, OPAQUE, OUTSIDE, PATCH, RANDOM, SEED, SETTINGS, CellFacts
 from nbflow.analysis.plan import Amendments, Plan, PlannedStep, make_plan, shared_names
 from nbflow.analysis.steps import GIVEN, StepCells
 from nbflow.authoring.cells.conflicts import conflicts
@@ -127,6 +127,8 @@ class _Execution:
         self.learned.reads.setdefault(number, set()).update(report.missing)
         self.learned.defines.setdefault(number, set()).update(report.defined)
         self.learned.effects.setdefault(number, set()).update(report.effects)
+        if RANDOM in report.effects:  # it may as well have set a generator as drawn from it
+            self.learned.effects[number].add(SEED)
         sources = {edge.name: edge.source for edge in (*planned.takes, *planned.also)}
         for name in report.blocked:
             source = sources.get(name, planned.all_from)

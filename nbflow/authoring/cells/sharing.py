@@ -55,8 +55,8 @@ def _reach(entries: list[Any], left_out: set[int]) -> Reach:
     arrays = _array_type()
     kept = []
     for entry in entries:
-        if isinstance(entry, immutable):
-            continue
+        if isinstance(entry, immutable) or (hasattr(entry, "__qualname__") and not isinstance(entry, type)):
+            continue  # also functions of other kinds, which are pickled by name
         if isinstance(entry, type):
             if entry.__module__ == "__main__":
                 kept.append(entry)
@@ -79,10 +79,12 @@ def is_frame(value: Any) -> bool:
 
 
 def _parts(frame: Any) -> Iterable[Any]:
-    for block in frame._mgr.blocks:
-        values = block.values
-        yield owner(values)
-        for part in (getattr(values, "_ndarray", None), *getattr(values, "__dict__", {}).values()):
+    """The arrays of a frame, and the one list that all frames share."""
+    yield frame._metadata
+    values = [block.values for block in frame._mgr.blocks] + [axis._values for axis in frame._mgr.axes]
+    for array in values:
+        yield owner(array)
+        for part in (getattr(array, "_ndarray", None), *getattr(array, "__dict__", {}).values()):
             if part is not None:
                 yield owner(part)
 

@@ -253,8 +253,21 @@ def _view_reduction(array: Any) -> Any:
         or root.dtype.hasobject
     ):
         return None
+    inside, whole = _bounds(array), _bounds(root)
+    if inside[0] < whole[0] or inside[1] > whole[1]:
+        return None  # the root was resized below its views
     offset = array.__array_interface__["data"][0] - root.__array_interface__["data"][0]
     return _view, (root, offset, array.shape, array.strides)
+
+
+def _bounds(array: Any) -> tuple[int, int]:
+    """The first address of an array's memory, and the one behind its last."""
+    start = end = array.__array_interface__["data"][0]
+    for length, stride in zip(array.shape, array.strides, strict=True):
+        if length == 0:
+            return start, start
+        start, end = start + min(0, (length - 1) * stride), end + max(0, (length - 1) * stride)
+    return start, end + array.itemsize
 
 
 def _read_only(make: Any, args: tuple[Any, ...]) -> Any:

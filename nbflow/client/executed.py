@@ -24,9 +24,10 @@ def executed_notebook(content: Mapping[str, Any], logs_by_step: Mapping[str, Seq
     for cell in result["cells"]:
         if cell.get("cell_type") == "code":
             cell["outputs"], cell["execution_count"] = [], None
+    displays: dict[str, list[dict[str, Any]]] = {}
     for number, position in enumerate(cells_that_run(result["cells"]), start=1):
         if number in runs:
-            _fill(result["cells"][position], number, runs[number])
+            _fill(result["cells"][position], number, runs[number], displays)
     return nbformat.from_dict(_with_ids(result))  # type: ignore[no-untyped-call]
 
 
@@ -59,8 +60,10 @@ def _runs_of_cells(tasks: Iterable[Sequence[LogRecord]]) -> dict[int, list[LogRe
     return found
 
 
-def _fill(cell: dict[str, Any], number: int, records: Sequence[LogRecord]) -> None:
-    outputs = CellOutputs(number)
+def _fill(
+    cell: dict[str, Any], number: int, records: Sequence[LogRecord], displays: dict[str, list[dict[str, Any]]]
+) -> None:
+    outputs = CellOutputs(number, displays)
     started, finished = json.loads(records[0].text).get("started"), None
     for record in records[1:]:
         if record.stream == "cell_end":

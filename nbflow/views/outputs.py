@@ -11,11 +11,12 @@ _STREAMS = {"stdout", "stderr"}
 class CellOutputs:
     """The outputs of one cell, as a notebook's front end would collect them."""
 
-    def __init__(self, number: int) -> None:
+    def __init__(self, number: int, displays: dict[str, list[dict[str, Any]]] | None = None) -> None:
+        """`displays`: the outputs of other cells by display id, which this one may update."""
         self._number = number
         self._list: list[dict[str, Any]] = []
         self._clear_at_next = False
-        self._by_display: dict[str, list[dict[str, Any]]] = {}
+        self._by_display = displays if displays is not None else {}
 
     def add(self, stream: str, text: str) -> None:
         """Take one message."""
@@ -42,7 +43,7 @@ class CellOutputs:
         """The outputs, with lines that were written over gone."""
         for output in self._list:
             if output["output_type"] == "stream":
-                output["text"] = _written_over(output["text"])
+                output["text"] = written_over(output["text"])
         return self._list
 
     def _stream(self, name: str, text: str) -> None:
@@ -67,7 +68,7 @@ class CellOutputs:
             self._by_display.setdefault(identity, []).append(output)
 
 
-def _written_over(text: str) -> str:
+def written_over(text: str) -> str:
     """What remains of lines in which a carriage return went back to the start."""
     if "\r" not in text.replace("\r\n", ""):
         return text

@@ -77,6 +77,11 @@ class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]
             return _cached, (found.__wrapped__, found.cache_parameters())
         if isinstance(found, type) and found.__module__ == "__main__":
             return self._class(found)
+        if kind is types.CellType:  # filled afterwards, since a function may refer to itself
+            try:
+                return _empty_cell, (), found.cell_contents, None, None, _fill_cell
+            except ValueError:
+                return _empty_cell, ()
         if kind is functools.cached_property:  # holds a lock in Python 3.11
             return functools.cached_property, (found.func,)
         if kind.__module__ == "numpy" and kind.__name__ == "ndarray":
@@ -94,13 +99,12 @@ class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]
         return (_read_only, reduced[:2]) if len(reduced) == 2 else reduced
 
     def _function(self, found: types.FunctionType) -> Any:
-        # Cells of a closure are filled afterwards, since a function may refer to itself.
         closure = list(found.__closure__ or ())
         state = (
             found.__defaults__, found.__kwdefaults__, found.__dict__ or None, found.__qualname__, found.__doc__,
             dict(found.__annotations__), found.__module__, closure,
         )  # fmt: skip
-        made = (_function, (self._namespace.token(found), found.__code__, found.__name__))
+        made = (_function, (self._namespace.token(found), found.__code__, found.__name__, found.__closure__))
         return (*made, state, None, None, _fill_function)
 
     def _class(self, found: type) -> Any:
@@ -183,12 +187,19 @@ def _writable(buffer: Any) -> Any:
     return bytearray(view) if view.readonly else view
 
 
-def _function(token: str, code: types.CodeType, name: str) -> Any:
+def _empty_cell() -> types.CellType:
+    return types.CellType()
+
+
+def _fill_cell(cell: types.CellType, content: Any) -> None:
+    cell.cell_contents = content
+
+
+def _function(token: str, code: types.CodeType, name: str, closure: tuple[types.CellType, ...] | None) -> Any:
     namespace: Namespace = _place.namespace
     found = namespace.known(token)
     if found is None:
-        cells = tuple(types.CellType() for _ in code.co_freevars) or None
-        found = types.FunctionType(code, namespace.globals, name, None, cells)
+        found = types.FunctionType(code, namespace.globals, name, None, closure)
         namespace.adopt(token, found)
     return found
 
@@ -199,7 +210,9 @@ def _fill_function(found: types.FunctionType, state: tuple[Any, ...]) -> None:
     found.__doc__, found.__annotations__, found.__module__ = doc, annotations, module
     found.__dict__.update(attributes or {})
     for cell, other in zip(found.__closure__ or (), closure, strict=True):
-        try:
+        if cell is other:
+            continue
+        try:  # it was here already; what arrives now is newer
             cell.cell_contents = other.cell_contents
         except ValueError:
             continue  # not filled where it came from either
@@ -248,16 +261,16 @@ def _view_reduction(array: Any) -> Any:
         root = root.base
     if (
         root is array
-        or root.dtype != array.dtype
         or not (root.flags.c_contiguous or root.flags.f_contiguous)
         or root.dtype.hasobject
+        or array.dtype.hasobject
     ):
         return None
     inside, whole = _bounds(array), _bounds(root)
     if inside[0] < whole[0] or inside[1] > whole[1]:
         return None  # the root was resized below its views
     offset = array.__array_interface__["data"][0] - root.__array_interface__["data"][0]
-    return _view, (root, offset, array.shape, array.strides)
+    return _view, (root, offset, array.shape, array.strides, array.dtype)
 
 
 def _bounds(array: Any) -> tuple[int, int]:
@@ -276,8 +289,8 @@ def _read_only(make: Any, args: tuple[Any, ...]) -> Any:
     return array
 
 
-def _view(root: Any, offset: int, shape: tuple[int, ...], strides: tuple[int, ...]) -> Any:
+def _view(root: Any, offset: int, shape: tuple[int, ...], strides: tuple[int, ...], dtype: Any) -> Any:
     import numpy as np
 
     memory = root.ravel(order="K").view(np.uint8)
-    return np.ndarray(shape, root.dtype, buffer=memory, offset=offset, strides=strides)
+    return np.ndarray(shape, dtype, buffer=memory, offset=offset, strides=strides)

@@ -197,7 +197,10 @@ class Statements(Calls):
         value = self.code_value(node.body, node.args, code_names(node), local_names(node))
         if node.decorator_list:
             for decorator in node.decorator_list:
-                value = value.joined(self.value(decorator))
+                wrapper = self.value(decorator)
+                if wrapper.code is not None:
+                    self.use(wrapper.code, decorator, ast.unparse(decorator)[:40])
+                value = value.joined(wrapper)
             value = Known(value.roots, None, None, value.code)
         roots = value.roots.union(*[item.roots | item.views for item in held])
         self.assign(ast.Name(node.name, ast.Store()), Known(roots, None, None, value.code), node)
@@ -226,7 +229,9 @@ class Statements(Calls):
         own = frozenset(name for name in changed if not name.startswith("parameter ")) & (code.reads | code.defines)
         effects = frozenset(effect for effect in facts.effects if effect != "history")
         gives = (inner.returned.roots | inner.returned.views) & (code.reads | code.defines)
-        return Known(code=Code(code.reads, code.defines, own, touched, effects, frozenset(gives)))
+        found = Code(code.reads, code.defines, own, touched, effects, frozenset(gives))
+        returned = inner.returned.code  # a function that it returns may be called as soon as it is called
+        return Known(code=found.joined(returned) if returned is not None else found)
 
     def _do_Return(self, node: ast.Return) -> None:
         self.returned = self.returned.joined(self.value(node.value))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any, NamedTuple, cast
 
 import xxhash
@@ -133,7 +134,8 @@ class _Execution:
         for name in report.blocked:
             source = sources.get(name, planned.all_from)
             if source is not None:
-                self.learned.fused.add((plan.steps[source].step.cells[0].number, planned.step.cells[-1].number))
+                last = _last_to_take(plan, name, source, planned)
+                self.learned.fused.add((plan.steps[source].step.cells[0].number, last.step.cells[-1].number))
 
     def _learn_sharing(self, plan: Plan, position: int, key: str) -> bool:
         planned = plan.steps[position]
@@ -182,6 +184,9 @@ class _Execution:
                 )
 
     def _final(self, plan: Plan, steps: Sequence[_Asked]) -> dict[str, str]:
+        for step in (step for asked in self.asked.values() for step in asked if step not in steps):
+            with suppress(Exception):  # it ran with a wrong value, and nobody needs to hear what came of that
+                _result(step.placeholder)
         tasks = {name: steps[source].key for name, source in plan.final.items()}
         for step in steps:
             found = self.results.get(step.key) or _result(step.placeholder)
@@ -192,6 +197,15 @@ class _Execution:
                 if name not in plan.final or tasks.get(name) == step.key:
                     tasks.pop(name, None)
         return {name: key for name, key in tasks.items() if key}
+
+
+def _last_to_take(plan: Plan, name: str, source: int, first: PlannedStep) -> PlannedStep:
+    """The last step that needs what `first` could not get: all of them have to be one step with the one that has it."""
+    last = first
+    for planned in plan.steps[source + 1 :]:
+        if any(edge.name == name and edge.source == source for edge in planned.takes) and name not in planned.passes:
+            last = planned
+    return last
 
 
 def _given(work: CellsWork, inputs: Sequence[_Asked]) -> Any:

@@ -39,18 +39,19 @@ NOTHING = Reach(frozenset())
 
 
 def reach(memo: Mapping[int, tuple[int, Any]], held: Iterable[Any] = ()) -> Reach:
-    """What the memo of a pickler has in it; `held`: frames and series, whose arrays are their own."""
-    return _reach([entry for _, entry in memo.values()], {id(part) for frame in held for part in _parts(frame)})
+    """What the memo of a pickler has in it; `held`: frames, series and indexes, whose arrays are their own."""
+    return _reach([entry for _, entry in memo.values()], held)
 
 
 def reach_of_loaded(memo: Mapping[int, Any]) -> Reach:
     """What the memo of an unpickler has in it."""
     entries = list(memo.values())
-    frames = [entry for entry in entries if is_frame(entry)]
-    return _reach(entries, {id(part) for frame in frames for part in _parts(frame)})
+    return _reach(entries, [entry for entry in entries if is_frame(entry) or is_index(entry)])
 
 
-def _reach(entries: list[Any], left_out: set[int]) -> Reach:
+def _reach(entries: list[Any], held: Iterable[Any]) -> Reach:
+    memory = {id(part) for frame in held if not is_index(frame) for part in _blocks(frame)}
+    left_out = memory.union(id(part) for found in held for part in _fixed(found))
     immutable = _immutable()
     arrays = _array_type()
     kept = []
@@ -64,7 +65,7 @@ def _reach(entries: list[Any], left_out: set[int]) -> Reach:
         found = owner(entry) if arrays is not None and isinstance(entry, arrays) else entry
         if id(found) not in left_out:
             kept.append(found)
-    return Reach(frozenset(map(id, kept)), frozenset(left_out), tuple(kept))
+    return Reach(frozenset(map(id, kept)), frozenset(memory), tuple(kept))
 
 
 def is_frame(value: Any) -> bool:
@@ -78,15 +79,33 @@ def is_frame(value: Any) -> bool:
     return int(pandas.__version__.partition(".")[0]) >= 3 or pandas.get_option("mode.copy_on_write") is True
 
 
-def _parts(frame: Any) -> Iterable[Any]:
-    """The arrays of a frame, and the one list that all frames share."""
-    yield frame._metadata
-    values = [block.values for block in frame._mgr.blocks] + [axis._values for axis in frame._mgr.axes]
-    for array in values:
-        yield owner(array)
-        for part in (getattr(array, "_ndarray", None), *getattr(array, "__dict__", {}).values()):
-            if part is not None:
-                yield owner(part)
+def is_index(value: Any) -> bool:
+    """Whether `value` is an index of pandas, which never changes."""
+    pandas = sys.modules.get("pandas") if type(value).__module__.startswith("pandas") else None
+    return pandas is not None and isinstance(value, pandas.Index)
+
+
+def _blocks(frame: Any) -> Iterable[Any]:
+    """The arrays that hold a frame's values."""
+    for block in frame._mgr.blocks:
+        yield from _arrays(block.values)
+
+
+def _fixed(found: Any) -> Iterable[Any]:
+    """What a frame or an index reaches that nobody changes: the arrays of indexes, and a list that all frames share."""
+    if is_index(found):
+        yield from _arrays(found._values)
+        return
+    yield found._metadata
+    for axis in found._mgr.axes:
+        yield from _arrays(axis._values)
+
+
+def _arrays(values: Any) -> Iterable[Any]:
+    yield owner(values)
+    for part in (getattr(values, "_ndarray", None), *getattr(values, "__dict__", {}).values()):
+        if part is not None:
+            yield owner(part)
 
 
 def owner(array: Any) -> Any:

@@ -20,7 +20,7 @@ import xxhash
 from cloudpickle import cloudpickle as internals
 
 from nbflow.authoring.cells.records import Piece
-from nbflow.authoring.cells.sharing import Reach, is_frame, reach, reach_of_loaded
+from nbflow.authoring.cells.sharing import Reach, is_frame, is_index, reach, reach_of_loaded
 
 _SMALL = 32_768  # bytes
 _place = threading.local()
@@ -71,6 +71,8 @@ class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]
                 found = found.copy()
                 self.frames.append(found)
             return found.__reduce_ex__(5)
+        if is_index(found):
+            self.frames.append(found)
         if kind is types.FunctionType and found.__globals__ is self._namespace.globals:
             return self._function(found)
         if kind is functools._lru_cache_wrapper and hasattr(found, "__wrapped__"):

@@ -35,6 +35,7 @@ class PlannedStep:
     before: tuple[str, ...]  # names that earlier steps define and this one does not take
     before_unknown: bool  # whether there may be others, since an opaque step came before
     effects: frozenset[str]
+    seeded: bool  # whether some step sets random numbers, so that they can be the same in each run
     random_from: int | None  # the step whose random state it goes on with
     settings_from: int | None  # the step whose settings it runs under
     all_from: int | None  # the step of which it takes whatever there is, since nobody knows its names
@@ -227,6 +228,7 @@ class _Planner:
             tuple(sorted(set(producers) - taken)),
             before_unknown,
             effects | ({RANDOM} if random else frozenset()),
+            self.seeded,
             random_from,
             settings_from,
             all_from,

@@ -258,6 +258,7 @@ def work_of(planned: PlannedStep) -> CellsWork:
         before=planned.before,
         before_unknown=planned.before_unknown,
         together=planned.together,
+        seeded=planned.seeded,
         random_from=of(planned.random_from),
         gives_random=bool(effects & {RANDOM, OPAQUE}),
         settings_from=of(planned.settings_from),

@@ -32,6 +32,7 @@ class CellsWork:
     before: tuple[str, ...] = ()  # names that exist by then, though nothing says that the step needs them
     before_unknown: bool = False  # there may be more of these, which nobody can list
     together: tuple[str, ...] = ()  # names that have to leave with what they share
+    seeded: bool = True  # whether the notebook sets random numbers anywhere
     random_from: int | None = None
     gives_random: bool = False
     settings_from: int | None = None

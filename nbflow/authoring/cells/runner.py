@@ -214,10 +214,12 @@ class _Execution:
 
     def _effects(self, settings: dict[str, Any], random: dict[str, Any]) -> tuple[str, ...]:
         effects = []
-        now = process_state.random_state()
-        if not self.work.gives_random and now != random and set(now) == set(random):
+        now, settings_now = process_state.random_state(), process_state.settings()
+        # Some modules draw random numbers when they are imported; that matters only where numbers are to be repeatable.
+        by_import = settings_now["modules"] != settings["modules"] and not self.work.seeded
+        if not self.work.gives_random and now != random and set(now) == set(random) and not by_import:
             effects.append("random")
-        if not self.work.gives_settings and not process_state.same_settings(settings, process_state.settings()):
+        if not self.work.gives_settings and not process_state.same_settings(settings, settings_now):
             effects.append("settings")
         return tuple(effects)
 

@@ -13,8 +13,9 @@ INPUT = "input"  # reads files or the network
 OUTSIDE = "outside"  # changes files, runs programs, talks to the network
 PATCH = "patch"  # changes a module, which cannot be carried
 HISTORY = "history"  # reads `_`, `Out` or `In`
+IDENTITY = "identity"  # uses addresses of objects, which change when these travel
 OPAQUE = "opaque"  # may read, define and change any name
-EFFECTS = frozenset({RANDOM, SEED, SETTINGS, INPUT, OUTSIDE, PATCH, HISTORY, OPAQUE})
+EFFECTS = frozenset({RANDOM, SEED, SETTINGS, INPUT, OUTSIDE, PATCH, HISTORY, IDENTITY, OPAQUE})
 
 
 class Mark(NamedTuple):

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import builtins
+import sys
 import tomllib
 from functools import cache
 from importlib.resources import files
+from importlib.util import find_spec
 from typing import Any, NamedTuple
 
 FOLDER = "known"
@@ -41,6 +43,21 @@ def _tables() -> _Tables:
         for group, text in content.get("methods", {}).items():
             methods.setdefault(group, set()).update(text.split())
     return _Tables(calls, {group: frozenset(names) for group, names in methods.items()})
+
+
+@cache
+def is_installed(module: str) -> bool:
+    """Whether a top-level module is Python's own or of an installed package, so that no cell writes it."""
+    if not module or module in sys.stdlib_module_names or module in {"__main__", "__future__"}:
+        return True
+    try:
+        spec = find_spec(module)
+    except (ImportError, ValueError):
+        return False
+    if spec is None:
+        return False
+    places = [spec.origin] if spec.origin else list(spec.submodule_search_locations or ())
+    return any(place.startswith((sys.prefix, sys.base_prefix)) or "-packages" in place for place in places)
 
 
 @cache

@@ -6,7 +6,20 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from nbflow.analysis.cells import Cell
-from nbflow.analysis.facts import HISTORY, INPUT, OPAQUE, OUTSIDE, PATCH, RANDOM, SEED, SETTINGS, CellFacts, Event, Mark
+from nbflow.analysis.facts import (
+    HISTORY,
+    IDENTITY,
+    INPUT,
+    OPAQUE,
+    OUTSIDE,
+    PATCH,
+    RANDOM,
+    SEED,
+    SETTINGS,
+    CellFacts,
+    Event,
+    Mark,
+)
 from nbflow.analysis.steps import StepCells, given_step, group
 
 HISTORY_NAMES = ("_", "__", "___", "Out")
@@ -312,4 +325,7 @@ def _ranges_to_fuse(cells: Sequence[Cell], facts: Sequence[CellFacts]) -> set[tu
         held.update(dict.fromkeys(found.resources, cell.number))
         if PATCH in found.effects:
             ranges.add((cell.number, cells[-1].number))
+    by_address = [cell.number for cell, found in zip(cells, facts, strict=True) if IDENTITY in found.effects]
+    if by_address:
+        ranges.add((by_address[0], by_address[-1]))
     return ranges

@@ -74,3 +74,20 @@ def _inner(code: CodeType) -> list[CodeType]:
         found.append(inner)
         stack.extend(constant for constant in inner.co_consts if isinstance(constant, CodeType))
     return found
+
+
+def runs_through(node: ast.For | ast.AsyncFor) -> bool:
+    """Whether the body of a loop is run at least once, and to its end."""
+    listed = isinstance(node.iter, (ast.Tuple, ast.List)) and any(
+        not isinstance(item, ast.Starred) for item in node.iter.elts
+    )
+    return listed and not any(
+        isinstance(part, (ast.Break, ast.Continue, ast.Return)) for child in node.body for part in ast.walk(child)
+    )
+
+
+def annotations_of(node: ast.FunctionDef | ast.AsyncFunctionDef) -> list[ast.expr]:
+    """The annotations of a function's parameters and of what it returns."""
+    arguments = [*node.args.posonlyargs, *node.args.args, *node.args.kwonlyargs, node.args.vararg, node.args.kwarg]
+    found = [argument.annotation for argument in arguments if argument is not None] + [node.returns]
+    return [annotation for annotation in found if annotation is not None]

@@ -10,8 +10,9 @@ from nbflow.analysis import magics
 from nbflow.analysis.calls import Calls
 from nbflow.analysis.cells import Cell, transform
 from nbflow.analysis.expressions import part_of, setting_or_patch
-from nbflow.analysis.facts import ATOM, EFFECTS, OPAQUE, OUTSIDE, SETTINGS, CellFacts, Code, Known, Mark
-from nbflow.analysis.scopes import ClassScope, code_names, local_names
+from nbflow.analysis.facts import ATOM, EFFECTS, INPUT, OPAQUE, OUTSIDE, SETTINGS, CellFacts, Code, Known, Mark
+from nbflow.analysis.knowledge import is_installed
+from nbflow.analysis.scopes import ClassScope, annotations_of, code_names, local_names, runs_through
 
 _Function = ast.FunctionDef | ast.AsyncFunctionDef
 
@@ -174,9 +175,14 @@ class Statements(Calls):
         for item in node.names:
             if item.name == "__main__":
                 self.effect(OPAQUE, node, "imports the notebook itself")
+            self._imported(item.name, node)
             name = item.asname or item.name.partition(".")[0]
             path = item.name if item.asname else name
             self.bind_here(name, node, Known(kind="module", path=path), f"imports {item.name}")
+
+    def _imported(self, module: str, node: ast.AST) -> None:
+        if not is_installed(module.partition(".")[0]):
+            self.effect(INPUT, node, f"imports {module} from a file that a cell may have written")
 
     def _do_ImportFrom(self, node: ast.ImportFrom) -> None:
         for item in node.names:
@@ -185,13 +191,14 @@ class Statements(Calls):
             elif node.module == "__future__":
                 continue
             else:
+                self._imported(node.module or "", node)
                 path = f"{node.module}.{item.name}"
                 self.bind_here(item.asname or item.name, node, Known(kind="module", path=path), f"imports {path}")
 
     # -- definitions ----------------------------------------------------------------------------------------------
 
     def _do_FunctionDef(self, node: _Function) -> None:
-        for annotation in _annotations(node):
+        for annotation in annotations_of(node):
             self.value(annotation)
         held = [self.value(item) for item in [*node.args.defaults, *node.args.kw_defaults] if item is not None]
         value = self.code_value(node.body, node.args, code_names(node), local_names(node))
@@ -245,7 +252,7 @@ class Statements(Calls):
         for base in [*node.bases, *[item.value for item in node.keywords], *node.decorator_list]:
             value = value.joined(self.value(base))
         names = code_names(node)
-        code = Code(names.reads, names.defines)
+        code = Code(names.reads, names.defines).joined(value.code or Code())
         scope = ClassScope(node)
         self.scopes.append(scope)
         certain, self.certain = self.certain, False
@@ -267,7 +274,7 @@ class Statements(Calls):
     def _do_For(self, node: ast.For | ast.AsyncFor) -> None:
         items = self.value(node.iter)
         part = part_of(items)
-        if _runs_through(node):
+        if runs_through(node):
             for _ in range(2):  # later lines of a loop come before earlier ones
                 self.assign(node.target, part, node)
                 self.run(node.body)
@@ -366,22 +373,6 @@ class Statements(Calls):
         for name in magic.defines:
             self.bind(name, node, Known(), reason=f"%{magic.name} sets {name}")
         return ATOM if magic.kind != "unknown" else Known()
-
-
-def _runs_through(node: ast.For | ast.AsyncFor) -> bool:
-    """Whether the body of a loop is run at least once, and to its end."""
-    listed = isinstance(node.iter, (ast.Tuple, ast.List)) and any(
-        not isinstance(item, ast.Starred) for item in node.iter.elts
-    )
-    return listed and not any(
-        isinstance(part, (ast.Break, ast.Continue, ast.Return)) for child in node.body for part in ast.walk(child)
-    )
-
-
-def _annotations(node: _Function) -> list[ast.expr]:
-    arguments = [*node.args.posonlyargs, *node.args.args, *node.args.kwonlyargs, node.args.vararg, node.args.kwarg]
-    found = [argument.annotation for argument in arguments if argument is not None] + [node.returns]
-    return [annotation for annotation in found if annotation is not None]
 
 
 def _closure(names: set[str], facts: CellFacts) -> set[str]:

@@ -85,7 +85,7 @@ CASES = [
     _case("32 generator", "g=(q for q in range(4))", "next(g)", "print(list(g))", shown="[1, 2, 3]\n"),
     _case("32 iterator", "g=iter([1, 2, 3])", "next(g)", "print(list(g))", shown="[2, 3]\n", edges="1-2-g 2-3-g"),
     _case(
-        "33 pyplot", "import matplotlib.pyplot as plt\nplt.ioff()\nplt.plot([1, 2])", "plt.title('sales')",
+        "33 pyplot", "import matplotlib.pyplot as plt\nplt.plot([1, 2])", "plt.title('sales')",
         "print(len(plt.gca().lines), repr(plt.gca().get_title()))", shown="0 ''\n",  # each cell's figure ends with it
     ),
     _case(

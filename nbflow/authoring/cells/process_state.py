@@ -55,6 +55,15 @@ def settings() -> dict[str, Any]:
     return found
 
 
+def as_in_kernel() -> None:
+    """Set what a library sets otherwise if it is imported outside of a kernel, as it may have been here."""
+    if "pandas" in sys.modules:
+        config: Any = importlib.import_module("pandas._config.config")
+        option = "display.max_columns"
+        if config._registered_options[option].defval == 0 and config.get_option(option) == 0:
+            config.set_option(option, 20)
+
+
 def apply_settings(wanted: dict[str, Any]) -> None:
     """Bring this process to the given settings."""
     if dict(os.environ) != wanted["environ"]:

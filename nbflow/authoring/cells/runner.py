@@ -118,6 +118,7 @@ class _Execution:
 
     def _set_process(self) -> None:
         work = self.work
+        process_state.as_in_kernel()
         if work.settings_from is not None:
             packed = self.inputs[work.settings_from].settings
             if packed is not None:

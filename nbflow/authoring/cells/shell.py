@@ -71,6 +71,7 @@ class CellShell(InteractiveShell):
     """Runs cells; one for each process."""
 
     emit: Emit
+    kernel = None  # libraries, pandas among them, take a shell that has one for a notebook's
     figures_ready = False  # whether matplotlib knows this shell
 
     def init_sys_modules(self) -> None:
@@ -86,6 +87,10 @@ class CellShell(InteractiveShell):
         _flush()
         content = {"ename": str(etype.__name__), "evalue": str(evalue), "traceback": list(stb)}
         self.emit("error", json.dumps(content))
+
+
+# By this name libraries know that they are in a notebook, and show things accordingly.
+CellShell.__name__ = "ZMQInteractiveShell"
 
 
 @cache

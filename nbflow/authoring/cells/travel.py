@@ -62,6 +62,7 @@ class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]
         self._namespace = namespace
         self._views = views
         self.frames: list[Any] = []
+        self.classes = False  # whether it met a class of the notebook
 
     def reducer_override(self, found: Any) -> Any:
         kind = type(found)
@@ -76,6 +77,8 @@ class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]
         if kind is types.FunctionType and found.__globals__ is self._namespace.globals:
             return self._function(found)
         if kind is functools._lru_cache_wrapper and hasattr(found, "__wrapped__"):
+            if any(found.cache_info()[:2]) or found.cache_info().currsize:
+                raise pickle.PicklingError("what lru_cache remembers cannot be read out of it")
             return _cached, (found.__wrapped__, found.cache_parameters())
         if isinstance(found, type) and found.__module__ == "__main__":
             return self._class(found)
@@ -85,9 +88,13 @@ class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]
             except ValueError:
                 return _empty_cell, ()
         if kind is functools.cached_property:  # holds a lock in Python 3.11
-            return functools.cached_property, (found.func,)
+            return functools.cached_property, (found.func,), {"attrname": found.attrname, "__doc__": found.__doc__}
+        if isinstance(found, BaseException) and kind.__module__ == "__main__":
+            return kind.__new__, (kind, *found.args), found.__dict__ or None  # without its own __init__
         if kind.__module__ == "numpy" and kind.__name__ == "ndarray":
             return self._array(found)
+        if kind.__module__ == "numpy" and kind.__name__ == "void" and found.base is not None:
+            raise pickle.PicklingError("it is a row of an array, and changes with it")
         return super().reducer_override(found)
 
     def _array(self, found: Any) -> Any:
@@ -98,7 +105,7 @@ class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]
             return found.__reduce__()  # in the stream itself: it arrives as the owner of its memory, as it was
         if reduced is None or found.flags.writeable:
             return reduced or super().reducer_override(found)
-        return (_read_only, reduced[:2]) if len(reduced) == 2 else reduced
+        return (_read_only, reduced[:2]) if len(reduced) == 2 else (_read_only, (_same, (found.copy(),)))
 
     def _function(self, found: types.FunctionType) -> Any:
         closure = list(found.__closure__ or ())
@@ -110,6 +117,7 @@ class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]
         return (*made, state, None, None, _fill_function)
 
     def _class(self, found: type) -> Any:
+        self.classes = True
         reduced = super().reducer_override(found)
         if not isinstance(reduced, tuple) or len(reduced) < 6:
             return reduced
@@ -117,10 +125,10 @@ class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]
         # Without cloudpickle's own identity, which holds for a whole process and so for all its namespaces.
         position = 4 if maker is internals._make_skeleton_class else 5
         args[position] = None
-        slots = found.__dict__.get("__slots__")
-        if slots is not None and maker is internals._make_skeleton_class:
-            # cloudpickle leaves them out; their values travel with the instances all the same.
-            args[3] = {**args[3], "__slots__": slots}
+        if maker is internals._make_skeleton_class:
+            # The bases that it really has; and what a class has to know from the start, which cloudpickle leaves out.
+            early = {key: found.__dict__[key] for key in ("__slots__", "__orig_bases__") if key in found.__dict__}
+            args[2], args[3] = found.__bases__, {**args[3], **early}
         maker = _skeleton if maker is internals._make_skeleton_class else maker
         return (_class, (self._namespace.token(found), maker, tuple(args)), reduced[2], None, None, _fill_class)
 
@@ -156,8 +164,10 @@ def look(namespace: Namespace, name: str) -> Seen:
     try:
         found.dump({name: namespace.globals[name]})
         piece = Piece((name,), file.getvalue(), [buffer.raw() for buffer in buffers])
+        if found.classes or b"__main__" in piece.stream:  # some objects can be pickled, and only fail to come back
+            load(Namespace("trial"), piece, (name,))
     except Exception as problem:
-        error = problem
+        error, piece = problem, None
     return Seen(piece, reach(found.memo.copy(), found.frames), error)
 
 
@@ -231,7 +241,7 @@ def _class(token: str, maker: Any, args: tuple[Any, ...]) -> Any:
 
 def _skeleton(meta: type, name: str, bases: tuple[Any, ...], namespace: dict[str, Any], *_: Any) -> type:
     """A class without its content. Nothing of the user's runs: the class was made before, and only arrives here."""
-    found = types.resolve_bases(bases)
+    found = bases
     foreign = next(kind for kind in meta.__mro__ if kind.__module__ != "__main__" and "__new__" in kind.__dict__)
     hooks = [
         (kind, kind.__dict__["__init_subclass__"])
@@ -283,6 +293,10 @@ def _bounds(array: Any) -> tuple[int, int]:
             return start, start
         start, end = start + min(0, (length - 1) * stride), end + max(0, (length - 1) * stride)
     return start, end + array.itemsize
+
+
+def _same(array: Any) -> Any:
+    return array
 
 
 def _read_only(make: Any, args: tuple[Any, ...]) -> Any:

@@ -6,11 +6,14 @@ import ast
 import collections
 import contextlib
 import dataclasses
+import datetime
 import decimal
 import enum
+import fractions
 import io
 import logging
 import os
+import pathlib
 import random
 import re
 import sys
@@ -25,6 +28,7 @@ import pandas as pd
 PATCHED = "colorsys"  # the module that generated cells set attributes of
 OPAQUE = "opaque"  # a value, or a part of one, that is not compared
 _ADDRESS = re.compile(r"0x[0-9a-f]{6,}")
+_PLAIN = (datetime.date, datetime.timedelta, decimal.Decimal, fractions.Fraction, pathlib.PurePath)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -131,7 +135,7 @@ def shape(value: Any, above: tuple[int, ...] = ()) -> Any:
     inner = (*above, id(value))
     if isinstance(value, enum.Enum):
         return ("enum", repr(value))
-    if isinstance(value, (int, float, str, bytes, complex, type(None), range)):
+    if isinstance(value, (int, float, str, bytes, complex, type(None), range, *_PLAIN)):
         return (type(value).__name__, repr(value))
     if isinstance(value, (list, tuple, collections.deque)):
         more = _attributes(value, inner) if type(value).__module__ == "__main__" else ()

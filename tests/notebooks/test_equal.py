@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import json
-import re
-from collections.abc import Mapping
-from functools import cache
+import os
+import sys
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -14,19 +14,22 @@ import nbformat
 import pytest
 from nbclient import NotebookClient
 
-from nbflow.authoring.cells.shell import INTERNAL
 from nbflow.authoring.notebook import from_notebook
 from nbflow.model.errors import NotebookError
 from nbflow.views.outputs import written_over
-from tests.cases.linear import is_data, is_opaque, shape
+from tests.notebooks.values import in_words, without_chance
 
-pytestmark = pytest.mark.filterwarnings("default")  # as in a fresh kernel
+pytestmark = pytest.mark.filterwarnings(  # as in a fresh kernel; the last one that fits counts
+    "default",
+    "ignore::DeprecationWarning",
+    "ignore::PendingDeprecationWarning",
+    "ignore::ImportWarning",
+    "ignore::ResourceWarning",
+    "default::DeprecationWarning:__main__",
+)
 ROOT = Path(__file__).parents[2]
 NOTEBOOKS = sorted(Path(__file__).parent.glob("*.ipynb"))
-# Addresses, ids and times differ from run to run, and so does the name of the file that a warning comes from.
-_VARIES = re.compile(
-    r"0x[0-9a-f]+|sk-[a-z-]*id-\d+|\d+(\.\d+)?(e\+\d+)? (µs|μs|ms|us|ns|s)\b|\S*ipykernel\S+?\.py|<ipython-input\S+?>",
-)
+Cells = list[list[Any]]  # for each cell: its number, and its outputs
 
 
 def plain(output: Any) -> Any:
@@ -34,9 +37,9 @@ def plain(output: Any) -> Any:
     content.pop("metadata", None)
     content.pop("traceback", None)
     for kind, value in content.get("data", {}).items():
-        content["data"][kind] = "png" if kind == "image/png" else _VARIES.sub("~", str(value))
+        content["data"][kind] = "png" if kind == "image/png" else without_chance(str(value))
     if "text" in content:
-        content["text"] = _VARIES.sub("~", written_over(content["text"]))
+        content["text"] = without_chance(written_over(content["text"]))
     return content
 
 
@@ -67,54 +70,71 @@ def _streams_apart(found: list[Any]) -> list[Any]:
     return ordered
 
 
-def outputs(notebook: Any) -> list[tuple[Any, list[Any]]]:
+def outputs(notebook: Any) -> Cells:
     return [
-        (cell.execution_count, [plain(output) for output in merged(cell.outputs)])
+        [cell.execution_count, [plain(output) for output in merged(cell.outputs)]]
         for cell in notebook.cells
         if cell.cell_type == "code" and "skip" not in cell.metadata.get("tags", [])
     ]
 
 
-@cache
-def linear(path: Path) -> tuple[list[tuple[Any, list[Any]]], dict[str, str]]:
-    """What nbclient makes of a notebook: the outputs, and the final values in words."""
+@pytest.fixture(autouse=True)
+def printed_warnings(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Warnings go to standard error, as in a kernel; pytest would collect them."""
+
+    def show(message: Any, category: Any, filename: str, lineno: int, file: Any = None, line: Any = None) -> None:
+        print(warnings.formatwarning(message, category, filename, lineno, line), end="", file=file or sys.stderr)
+
+    monkeypatch.setattr(warnings, "showwarning", show)
+
+
+@pytest.fixture(scope="session")
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder that all workers of this run of the tests see."""
+    folder = tmp_path_factory.getbasetemp()
+    return folder.parent if "PYTEST_XDIST_WORKER" in os.environ else folder
+
+
+def linear(path: Path, shared: Path) -> tuple[Cells, dict[str, str]]:
+    """What nbclient makes of a notebook, once for all workers: the outputs, and the final values in words."""
+    kept = shared / f"{path.stem}.linear"
+    if not kept.exists():
+        mine = shared / f"{path.stem}.{os.getpid()}"
+        (mine / "work").mkdir(parents=True)
+        told = _linear(path, mine / "work")
+        (mine / "told").write_text(json.dumps(told))
+        (mine / "told").replace(kept)
+    shown, values = json.loads(kept.read_text())
+    return shown, values
+
+
+def _linear(path: Path, folder: Path) -> tuple[Cells, dict[str, str]]:
     notebook = nbformat.read(path, 4)
     notebook.cells = [cell for cell in notebook.cells if "skip" not in cell.metadata.get("tags", [])]
     notebook.cells.append(nbformat.v4.new_code_cell(_TELL_VALUES.format(root=str(ROOT))))
-    NotebookClient(notebook, kernel_name="python3", resources={"metadata": {"path": str(path.parent)}}).execute()
+    NotebookClient(notebook, kernel_name="python3", resources={"metadata": {"path": str(folder)}}).execute()
     told = "".join(output.text for output in notebook.cells.pop().outputs if output.output_type == "stream")
     return outputs(notebook), json.loads(told)
-
-
-def in_words(values: Mapping[str, Any]) -> dict[str, str]:
-    """Final values; those that cannot be told from others of their kind, or not kept, left out."""
-    found = {}
-    for name in values:
-        try:
-            value = values[name]
-        except NotebookError:
-            continue
-        if is_data(name, value) and name not in INTERNAL and not is_opaque(shape(value)):
-            found[name] = _VARIES.sub("~", repr(shape(value)))
-    return found
 
 
 _TELL_VALUES = """
 import sys as _sys
 _sys.path.insert(0, {root!r})
 import json as _json
-from tests.notebooks.test_equal import in_words as _in_words
+from tests.notebooks.values import in_words as _in_words
 print(_json.dumps(_in_words(dict(globals()))))
 """
 
 
-def check(path: Path, executor: str, folder: Path) -> None:
+def check(path: Path, executor: str, folder: Path, shared: Path) -> None:
     book = from_notebook(path)
-    with contextlib.chdir(path.parent):  # as a kernel does it
+    work = folder / "work"  # of its own, since other notebooks write files there beside it
+    work.mkdir()
+    with contextlib.chdir(work):
         run = book.run(executor=executor, workers=2, db=f"sqlite:///{folder}/runs.db")
         book.save(run.logs(), folder / "executed.ipynb")
         kept = in_words(run.values)
-    shown, values = linear(path)
+    shown, values = linear(path, shared)
     for got, wanted in zip(outputs(nbformat.read(folder / "executed.ipynb", 4)), shown, strict=True):
         assert got == wanted
     assert kept == {name: value for name, value in values.items() if name in kept}
@@ -127,11 +147,13 @@ def check(path: Path, executor: str, folder: Path) -> None:
 @pytest.mark.timeout(120)
 @pytest.mark.parametrize("executor", ["serial", "threads", "processes"])
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
-def test_a_flow_shows_and_leaves_what_the_notebook_does(path: Path, executor: str, tmp_path: Path) -> None:
-    check(path, executor, tmp_path)
+def test_a_flow_shows_and_leaves_what_the_notebook_does(
+    path: Path, executor: str, tmp_path: Path, shared: Path
+) -> None:
+    check(path, executor, tmp_path, shared)
 
 
 @pytest.mark.timeout(120)
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
-def test_the_order_of_ready_steps_does_not_matter(path: Path, shuffled: str, tmp_path: Path) -> None:
-    check(path, shuffled, tmp_path)
+def test_the_order_of_ready_steps_does_not_matter(path: Path, shuffled: str, tmp_path: Path, shared: Path) -> None:
+    check(path, shuffled, tmp_path, shared)

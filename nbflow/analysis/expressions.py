@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Callable, Iterable
 from typing import Any
 
 from nbflow.analysis import knowledge
-from nbflow.analysis.facts import ATOM, HISTORY, OPAQUE, PATCH, SETTINGS, CellFacts, Code, Event, Known, Mark
+from nbflow.analysis.facts import ATOM, HISTORY, OPAQUE, PATCH, SETTINGS, SOURCES, CellFacts, Code, Event, Known, Mark
 from nbflow.analysis.scopes import ClassScope, code_names
 
-_HISTORY = {"_", "__", "___", "Out", "In", "_oh", "_ih", "_i", "_ii"}
+_HISTORY = {"_", "__", "___", "Out", "_oh"}
+_SOURCES = re.compile(r"In|_ih|_i{1,3}|_i\d+")
 _SETTING_ROOTS = (
     "os.environ",
     "sys.path",
@@ -75,6 +77,8 @@ class Expressions:
                 self.facts.reads.setdefault(name, self.mark(node, reason or f"reads {name}"))
             if (name in _HISTORY or (name[0] == "_" and name[1:].isdigit())) and name not in self.known:
                 self.effect(HISTORY, node, f"reads {name}")
+            elif _SOURCES.fullmatch(name) and name not in self.known:
+                self.effect(SOURCES, node, f"reads {name}")
         held = self.known.get(name)
         if held is not None and held.code is not None and name not in self._using:
             self._using.add(name)

@@ -12,10 +12,11 @@ SETTINGS = "settings"  # environment, working directory, options, sys.path, patc
 INPUT = "input"  # reads files or the network
 OUTSIDE = "outside"  # changes files, runs programs, talks to the network
 PATCH = "patch"  # changes a module, which cannot be carried
-HISTORY = "history"  # reads `_`, `Out` or `In`
+HISTORY = "history"  # reads `_` or `Out`
+SOURCES = "sources"  # reads `In` or `_i`
 IDENTITY = "identity"  # uses addresses of objects, which change when these travel
 OPAQUE = "opaque"  # may read, define and change any name
-EFFECTS = frozenset({RANDOM, SEED, SETTINGS, INPUT, OUTSIDE, PATCH, HISTORY, IDENTITY, OPAQUE})
+EFFECTS = frozenset({RANDOM, SEED, SETTINGS, INPUT, OUTSIDE, PATCH, HISTORY, SOURCES, IDENTITY, OPAQUE})
 
 
 class Mark(NamedTuple):

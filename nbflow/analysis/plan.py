@@ -52,6 +52,7 @@ class PlannedStep:
     random_from: int | None  # the step whose random state it goes on with
     settings_from: int | None  # the step whose settings it runs under
     all_from: int | None  # the step of which it takes whatever there is, since nobody knows its names
+    order: tuple[str, ...]  # of what an opaque step takes: the order in which the names came to be
     after: tuple[int, ...]  # steps that have to be over, since both touch the outside
 
     @property
@@ -129,6 +130,7 @@ class _Planner:
         self.ends: list[dict[str, frozenset[str]]] = []
         self.outside: set[int] = set()  # the latest step that writes, and those that read since
         self.writer: int | None = None
+        self.order: dict[str, None] = {}  # names that exist, in the order in which they came to be
         effects = [set(step.facts.effects) for step in steps]
         self.seeded = any(found & {SEED, OPAQUE} for found in effects)
         self.history = any(HISTORY in found for found in effects)
@@ -143,6 +145,7 @@ class _Planner:
         for position, step in enumerate(self.steps):
             planned.append(self._planned(position, step, producers, last))
             producers.update(dict.fromkeys(planned[-1].gives, position))
+            self._born(step.facts)
         return Plan(tuple(planned), producers)
 
     def _share(self, position: int, facts: CellFacts) -> None:
@@ -245,8 +248,15 @@ class _Planner:
             random_from,
             settings_from,
             all_from,
+            tuple(name for name in self.order if name in taken) if opaque else (),
             self._after(position, effects),
         )
+
+    def _born(self, facts: CellFacts) -> None:
+        for name in facts.deletes:
+            self.order.pop(name, None)
+        for name, _ in sorted(facts.defines.items(), key=lambda found: found[1].line):
+            self.order.setdefault(name)
 
     def _edges(
         self, step: StepCells, wanted: Mapping[str, Mark], producers: Mapping[str, int], opaque: int | None

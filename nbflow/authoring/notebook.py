@@ -205,7 +205,7 @@ class _Values(Mapping[str, Any]):
 def final_value(found: CellValues, name: str) -> Any:
     """The final value of `name`, out of the result of the task that holds it.
 
-    Raises NotebookError if it could not be kept.
+    Raises NotebookError if it could not be kept, or cannot be loaded in this process.
     """
     from nbflow.authoring.cells import travel
 
@@ -216,7 +216,14 @@ def final_value(found: CellValues, name: str) -> Any:
             f"{name} has no value that could be kept: {why}. Keep what you need of it under another name.", name=name
         )
     namespace = travel.Namespace("values")
-    travel.load(namespace, piece, [name])
+    try:
+        travel.load(namespace, piece, [name])
+    except Exception as error:
+        raise NotebookError(
+            f"the value of {name} cannot be loaded in this process: {type(error).__name__}: {error}. If a module is "
+            "missing, make it importable here: install it, or add its folder to sys.path.",
+            name=name,
+        ) from error
     return namespace.globals[name]
 
 

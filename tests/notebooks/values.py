@@ -13,7 +13,8 @@ from tests.cases.linear import is_data, is_opaque, shape
 
 # Addresses, ids, times and temporary folders differ from run to run, and so does the file that a warning comes from.
 _VARIES = re.compile(
-    r"0x[0-9a-f]+|sk-[a-z-]*id-\d+|\d+(\.\d+)?(e\+\d+)? (µs|μs|ms|us|ns|s)\b|\S*ipykernel\S+?\.py|<ipython-input\S+?>"
+    r"0x[0-9a-f]+|\b1[34]\d{13}\b|sk-[a-z-]*id-\d+|\d+(\.\d+)?(e\+\d+)? (µs|μs|ms|us|ns|s)\b"
+    r"|\S*ipykernel\S+?\.py|<ipython-input\S+?>"
     rf"|{re.escape(tempfile.gettempdir())}((/[\w.-]+)*?/work\b|/[\w-]+)",
 )
 

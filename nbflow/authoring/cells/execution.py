@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import itertools
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from typing import Any, NamedTuple, cast
 
 import xxhash
 
 from nbflow.analysis.cells import Cell
-from nbflow.analysis.facts import HISTORY, OPAQUE, OUTSIDE, PATCH, RANDOM, SEED, SETTINGS, CellFacts
+from nbflow.analysis.facts import HISTORY, OPAQUE, OUTSIDE, PATCH, RANDOM, SEED, SETTINGS, SOURCES, CellFacts
 from nbflow.analysis.plan import Amendments, Plan, PlannedStep, make_plan, shared_names
 from nbflow.analysis.steps import GIVEN, StepCells
 from nbflow.authoring.cells.conflicts import conflicts
@@ -63,28 +64,35 @@ class _Execution:
 
     def run(self) -> dict[str, str]:
         """Run until a plan was carried out that no step contradicts."""
+        plan = make_plan(self.cells, self.facts, self.learned, self.groups)
         while True:
-            plan = make_plan(self.cells, self.facts, self.learned, self.groups)
-            steps, fresh = self._submit(plan)
-            if not fresh or not self._look(plan, steps):
-                return self._final(plan, steps)
+            steps = self._submit(plan)
+            if self._look(plan, steps):
+                plan = make_plan(self.cells, self.facts, self.learned, self.groups)
+            elif None not in steps:
+                return self._final(plan, cast("list[_Asked]", steps))
 
-    def _submit(self, plan: Plan) -> tuple[list[_Asked], bool]:
-        steps: list[_Asked] = []
-        fresh = False
+    def _submit(self, plan: Plan) -> list[_Asked | None]:
+        """Ask for all steps that may start; None stands for those that have to wait until more is known."""
+        steps: list[_Asked | None] = []
         for planned in plan.steps:
+            work = work_of(planned, self.cells)
             if planned.step.cells[0].number == GIVEN:
-                steps.append(_Asked(work_of(planned), self.given, ""))
+                steps.append(_Asked(work, self.given, ""))
                 continue
-            work = work_of(planned)
             inputs = [steps[source] for source in planned.sources]
-            found = self._earlier(work, inputs)
-            if found is None:
+            present = [step for step in inputs if step is not None]
+            found = self._earlier(work, present) if len(present) == len(inputs) else None
+            # What it does cannot be undone: all before it has to be as planned.
+            held = planned.effects & {OUTSIDE, OPAQUE} and not all(self._is_known(step) for step in steps)
+            if found is None and len(present) == len(inputs) and not held:
                 self._refuse_repetition(planned)
-                fresh = True
-                found = self._ask(planned, work, inputs)
+                found = self._ask(planned, work, present)
             steps.append(found)
-        return steps, fresh
+        return steps
+
+    def _is_known(self, step: _Asked | None) -> bool:
+        return step is not None and (step.key in self.results or not step.key)
 
     def _ask(self, planned: PlannedStep, work: CellsWork, inputs: Sequence[_Asked]) -> _Asked:
         run_step: Step[..., Any] = Step(_spec(planned.step, work))
@@ -102,25 +110,27 @@ class _Execution:
                 return step
         return None
 
-    def _look(self, plan: Plan, steps: Sequence[_Asked]) -> bool:
-        """Learn from the results; whether there is anything to plan anew."""
+    def _look(self, plan: Plan, steps: Sequence[_Asked | None]) -> bool:
+        """Learn from the results, up to the first step that waits; whether there is anything to plan anew."""
         amended = False
-        for position, (planned, step) in enumerate(zip(plan.steps, steps, strict=True)):
+        asked = [step for step in itertools.takewhile(lambda step: step is not None, steps) if step is not None]
+        for position, (planned, step) in enumerate(zip(plan.steps, asked, strict=False)):
+            known = self.results.get(step.key)
             try:
-                found = _result(step.placeholder)
+                found = known or _result(step.placeholder)
             except Exception:
                 if amended:  # it may have run with a wrong value
                     return True
                 raise
             self.results[step.key] = found
-            if found.report.amends:
+            if found.report.amends and known is None:
                 amended = True
                 self._learn(plan, planned, found.report)
             amended = self._learn_sharing(plan, position, step.key) or amended
             if OUTSIDE in planned.effects and not (found.report.blocked or found.report.waits):
                 for cell in planned.step.cells:
                     self.outside[cell.number] = planned.step.facts.effects[OUTSIDE].reason
-        return amended or self._learn_order(plan, steps)
+        return amended or self._learn_order(plan, asked)
 
     def _learn(self, plan: Plan, planned: PlannedStep, report: Report) -> None:
         number = planned.step.cells[0].number
@@ -128,6 +138,8 @@ class _Execution:
         self.learned.reads.setdefault(number, set()).update(report.missing)
         self.learned.defines.setdefault(number, set()).update(report.defined)
         self.learned.effects.setdefault(number, set()).update(report.effects)
+        if PATCH in report.effects:  # state of a module cannot be carried
+            self.learned.fused.add((number, self.cells[-1].number))
         if RANDOM in report.effects:  # it may as well have set a generator as drawn from it
             self.learned.effects[number].add(SEED)
         sources = {edge.name: edge.source for edge in (*planned.takes, *planned.also)}
@@ -238,23 +250,25 @@ def _result(placeholder: Any) -> CellValues:
     return cast("CellValues", placeholder)
 
 
-def work_of(planned: PlannedStep) -> CellsWork:
-    """What a planned step asks of the process that runs it."""
+def work_of(planned: PlannedStep, cells: Sequence[Cell]) -> CellsWork:
+    """What a planned step asks of the process that runs it; `cells` are the notebook's."""
     position = {source: index for index, source in enumerate(planned.sources)}
     effects = planned.effects
+    first = planned.step.cells[0].number
 
     def of(source: int | None) -> int | None:
         return position[source] if source is not None else None
 
     return CellsWork(
         name=planned.step.name,
-        cells=tuple(CellSource(cell.number, cell.source, cell.may_fail) for cell in planned.step.cells),
+        cells=_sources(planned.step.cells),
         takes=tuple((edge.name, position[edge.source]) for edge in planned.takes),
         passes=planned.passes,
         also=tuple((edge.name, position[edge.source]) for edge in planned.also),
         all_from=of(planned.all_from),
         gives=planned.gives,
         gives_all=OPAQUE in effects,
+        order=planned.order,
         before=planned.before,
         before_unknown=planned.before_unknown,
         together=planned.together,
@@ -265,7 +279,12 @@ def work_of(planned: PlannedStep) -> CellsWork:
         gives_settings=bool(effects & {SETTINGS, OPAQUE, PATCH}),
         patches=bool(effects & {PATCH, OPAQUE}),
         history=HISTORY in effects,
+        sources=_sources(cell for cell in cells if cell.number < first) if effects & {SOURCES, OPAQUE} else (),
     )
+
+
+def _sources(cells: Iterable[Cell]) -> tuple[CellSource, ...]:
+    return tuple(CellSource(cell.number, cell.source, cell.may_fail) for cell in cells)
 
 
 def _spec(step: StepCells, work: CellsWork) -> StepSpec:

@@ -15,10 +15,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext, suppress
 from typing import Any
 
-from nbflow.authoring.cells import logs
+from nbflow.authoring.cells import logs, python_modules
 
 # Cells see and change the whole process (`sys.stdout`, `__main__`, options): one step at a time in each.
 LOCK = threading.RLock()
+# What `%cd` and `%pushd` remember, the latest last and first; IPython keeps it in its shell.
+visited: list[str] = []
+stacked: list[str] = []
 
 
 def settings() -> dict[str, Any]:
@@ -26,6 +29,8 @@ def settings() -> dict[str, Any]:
     found: dict[str, Any] = {
         "environ": dict(os.environ),
         "cwd": _cwd(),
+        "visited": list(visited),
+        "stacked": list(stacked),
         "path": list(sys.path),
         "filters": list(warnings.filters),
         "recursion": sys.getrecursionlimit(),
@@ -56,7 +61,8 @@ def settings() -> dict[str, Any]:
 
 
 def as_in_kernel() -> None:
-    """Set what a library sets otherwise if it is imported outside of a kernel, as it may have been here."""
+    """Begin as a kernel does; also with libraries that it would have imported, and that are here already."""
+    visited[:], stacked[:] = [_cwd()], []
     if "pandas" in sys.modules:
         config: Any = importlib.import_module("pandas._config.config")
         option = "display.max_columns"
@@ -71,6 +77,7 @@ def apply_settings(wanted: dict[str, Any]) -> None:
         os.environ.update(wanted["environ"])
     if wanted["cwd"] != _cwd():
         os.chdir(wanted["cwd"])
+    visited[:], stacked[:] = wanted["visited"], wanted["stacked"]
     sys.path[:] = wanted["path"]
     if list(warnings.filters) != wanted["filters"]:
         warnings.filters[:] = wanted["filters"]  # type: ignore[index]
@@ -157,7 +164,7 @@ def apply_random_state(wanted: dict[str, Any]) -> None:
 @contextmanager
 def kept(*, modules: bool = False) -> Iterator[None]:
     """Leave the process as it was: settings, random numbers, the module `__main__`, and `modules`, what is in them."""
-    with LOCK, _modules_kept() if modules else nullcontext():
+    with LOCK, python_modules.kept() if modules else nullcontext():
         old_settings, old_random, old_main = settings(), random_state(), sys.modules["__main__"]
         try:
             yield
@@ -186,34 +193,6 @@ def _defaults(keys: set[str]) -> dict[str, Any]:
         found["matplotlib"] = {key: value for key, value in kept if not key.startswith("backend")}
         found["matplotlib"]["interactive"] = True  # as the shell that runs cells makes it
     return found
-
-
-@contextmanager
-def _modules_kept() -> Iterator[None]:
-    before = {
-        name: (module, dict(vars(module))) for name, module in list(sys.modules.items()) if hasattr(module, "__dict__")
-    }
-    try:
-        yield
-    finally:
-        for name in [name for name in sys.modules if name not in before]:
-            if "." not in name and not hasattr(sys.modules[name], "__path__") and _is_source(sys.modules[name]):
-                del sys.modules[name]  # it may have been patched, and whoever imports it next shall not see that
-        for name, (module, held) in before.items():
-            now = vars(module)
-            if name != "__main__" and (len(now) != len(held) or any(now.get(key) is not held[key] for key in held)):
-                now.update(held)
-                for key in [key for key in now if key not in held and _is_patch(name, key, now[key])]:
-                    del now[key]
-
-
-def _is_source(module: Any) -> bool:
-    return str(getattr(module, "__file__", None) or "").endswith(".py")
-
-
-def _is_patch(module: str, name: str, value: Any) -> bool:
-    """Whether an attribute was put into a module by somebody else: submodules and lazy imports belong there."""
-    return f"{module}.{name}" not in sys.modules and getattr(value, "__module__", "__main__") == "__main__"
 
 
 def _pandas_options() -> dict[str, Any]:

@@ -29,6 +29,7 @@ class CellsWork:
     gives_all: bool = False  # whatever names there are in the end
     also: tuple[tuple[str, int], ...] = ()  # names that it may take, as far as they can travel
     all_from: int | None = None  # an input of which every name is taken that no other supplies
+    order: tuple[str, ...] = ()  # names in the order in which they came to be, where cells may see it
     before: tuple[str, ...] = ()  # names that exist by then, though nothing says that the step needs them
     before_unknown: bool = False  # there may be more of these, which nobody can list
     together: tuple[str, ...] = ()  # names that have to leave with what they share
@@ -39,6 +40,7 @@ class CellsWork:
     gives_settings: bool = False
     patches: bool = False  # modules are changed, and have to be as they were afterwards
     history: bool = False  # `_` and `Out` travel
+    sources: tuple[CellSource, ...] = ()  # cells before these, where `In` is read
 
     def debug(self, *inputs: CellValues, traceback: str = "") -> Any:
         """The names that the step was given, in a namespace of their own."""
@@ -80,7 +82,7 @@ class Report:
     missing: tuple[str, ...] = ()  # not valid: names that it needed and did not get
     changed: tuple[str, ...] = ()  # inputs that it changed, though the plan took them as only read
     defined: tuple[str, ...] = ()  # names that it set, though the plan did not say so
-    effects: tuple[str, ...] = ()  # "random", "settings"
+    effects: tuple[str, ...] = ()  # "random", "settings", "patch"
     # Names that share objects in the end, and names whose objects of before are among these. The plan may know better
     # which other names those come to.
     shares: tuple[tuple[tuple[str, ...], tuple[str, ...]], ...] = ()
@@ -100,6 +102,7 @@ class CellValues:
     stuck: dict[str, str] = field(default_factory=dict)  # name → why its value cannot leave the process
     absent: tuple[str, ...] = ()  # names that are not bound after the step
     apart: tuple[tuple[str, ...], ...] = ()  # names that share memory, and travelled as copies
+    order: tuple[str, ...] = ()  # of a step that gives all there is: the names in the order of the namespace
     random: bytes | None = None
     settings: bytes | None = None
     report: Report = field(default_factory=Report)

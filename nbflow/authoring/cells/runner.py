@@ -12,7 +12,7 @@ from contextlib import nullcontext
 from typing import Any, cast
 
 from nbflow.analysis.plan import HISTORY_NAMES
-from nbflow.authoring.cells import files, process_state, sharing, travel
+from nbflow.authoring.cells import files, process_state, python_modules, sharing, travel
 from nbflow.authoring.cells.records import CellsWork, CellValues, Piece, Report
 from nbflow.authoring.cells.sharing import Reach
 from nbflow.executors import capture
@@ -96,13 +96,17 @@ class _Execution:
 
     def run(self) -> CellValues:
         """Bring in, run, verify, take out."""
+        self._set_process()
+        with python_modules.of_steps():
+            return self._run()
+
+    def _run(self) -> CellValues:
         from nbflow.authoring.cells import shell
 
-        self._set_process()
         self._bring_in()
         before = self._fingerprints()
         ids = {name: id(value) for name, value in self.namespace.globals.items()}
-        with shell.running(self.namespace, self.emit) as mine, files.watching() as watched:
+        with shell.running(self.namespace, self.emit, self.work.sources) as mine, files.watching() as watched:
             old_settings, old_random = process_state.settings(), process_state.random_state()
             error = self._run_cells(mine)
             if error is not None:
@@ -143,6 +147,11 @@ class _Execution:
         # In page order: where two pieces hold states of one class, the newer one counts.
         for _, piece, names in sorted(pieces.values(), key=lambda found: found[0]):
             self.arrived.append((tuple(names), travel.load(self.namespace, piece, names)))
+        present = self.namespace.globals
+        earlier = self.inputs[work.all_from].order if work.all_from is not None else ()
+        for name in dict.fromkeys((*earlier, *work.order)):
+            if name in present:
+                present[name] = present.pop(name)
 
     def _fingerprints(self) -> dict[str, bytes | None]:
         present = self.namespace.globals
@@ -222,18 +231,22 @@ class _Execution:
             effects.append("random")
         if not self.work.gives_settings and not process_state.same_settings(settings, settings_now):
             effects.append("settings")
+        if not self.work.patches and python_modules.changed():
+            effects.append("patch")
         return tuple(effects)
 
     def _take_out(self, report: Report, seen: dict[str, travel.Seen]) -> CellValues:
         """All that later steps may need, with what shares objects with it; also what the plan did not foresee."""
         wanted = self.given.union(report.changed, report.defined)
+        order: tuple[str, ...] = ()
         if self.work.gives_all:
             wanted.update(seen)
             wanted.update(name for names, _ in self.arrived for name in names)
+            order = tuple(seen)
         stuck = {name: why for name, why in self.stuck.items() if name not in seen}
         absent = tuple(sorted(wanted - set(seen) - set(stuck)))
         result = pack(self.namespace, seen, wanted)
-        result.report, result.absent = report, absent
+        result.report, result.absent, result.order = report, absent, order
         result.stuck.update(stuck)
         reached = {name: look.reach for name, look in seen.items()}
         result.apart = tuple(sorted({tuple(sorted(pair)) for pair in sharing.memory_shared(reached)}))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import cache
 from typing import Any, cast
@@ -15,6 +15,8 @@ from IPython.core.displaypub import DisplayPublisher
 from IPython.core.interactiveshell import InteractiveShell
 from traitlets.config import Config
 
+from nbflow.authoring.cells import process_state
+from nbflow.authoring.cells.records import CellSource
 from nbflow.authoring.cells.travel import Namespace
 
 Emit = Callable[[str, str], None]
@@ -112,21 +114,27 @@ def _no_flow(line: str, cell: str | None = None) -> None:
 
 
 @contextmanager
-def running(namespace: Namespace, emit: Emit) -> Iterator[CellShell]:
-    """The shell, set up to run cells in `namespace`; what they show goes to `emit`."""
+def running(namespace: Namespace, emit: Emit, earlier: Sequence[CellSource] = ()) -> Iterator[CellShell]:
+    """The shell, set up to run cells in `namespace`; what they show goes to `emit`.
+
+    `earlier`: cells that were run before, so far as the history of inputs is to hold them.
+    """
     mine = shell()
     mine.emit = emit
     mine.user_module = namespace.module
     mine.user_ns = namespace.globals
     mine.user_ns_hidden = {}
-    _fill(namespace.globals, mine)
+    mine.dir_stack = process_state.stacked
+    _fill(namespace.globals, mine, earlier)
     others = {kind: kind.__dict__.get("_instance") for kind in InteractiveShell._walk_mro()}
     setattr(InteractiveShell, "_instance", mine)  # noqa: B010 - traitlets declares it as None
     sys.modules["__main__"] = namespace.module
     _prepare_figures(mine)
+    figures = _no_figures()
     try:
         yield mine
     finally:
+        figures()
         for kind, instance in others.items():
             kind._instance = instance
         mine.user_ns = {}
@@ -136,8 +144,7 @@ def running(namespace: Namespace, emit: Emit) -> Iterator[CellShell]:
 def run_cell(mine: CellShell, number: int, source: str) -> BaseException | None:
     """Run one cell; returns the error that ended it."""
     mine.execution_count = number
-    mine.user_ns["In"].extend([""] * (number + 1 - len(mine.user_ns["In"])))
-    mine.user_ns["In"][number] = source
+    _remember(mine, number, source)
     result = mine.run_cell(source, store_history=False)  # type: ignore[no-untyped-call]
     show_figures(mine)
     _flush()
@@ -157,6 +164,20 @@ def show_figures(mine: CellShell) -> None:
         mine.showtraceback()
 
 
+def _no_figures() -> Callable[[], None]:
+    """Put away the figures that are open in this process; returns what brings them back."""
+    pyplot = sys.modules.get("matplotlib.pyplot")
+    if pyplot is None:
+        return lambda: None
+    from matplotlib import _pylab_helpers
+
+    open_ones = dict(_pylab_helpers.Gcf.figs)
+    _pylab_helpers.Gcf.figs.clear()
+    if hasattr(pyplot.draw_if_interactive, "called"):  # IPython's note that something was drawn
+        pyplot.draw_if_interactive.called = False
+    return lambda: _pylab_helpers.Gcf.figs.update(open_ones)
+
+
 def _prepare_figures(mine: CellShell) -> None:
     os.environ.setdefault("MPLBACKEND", INLINE)
     if "matplotlib.pyplot" not in sys.modules:
@@ -172,13 +193,29 @@ def _prepare_figures(mine: CellShell) -> None:
         mpl.interactive(True)  # as a kernel does; pyplot may have arrived here before this shell was there
 
 
-def _fill(names: dict[str, Any], mine: CellShell) -> None:
+def _remember(mine: CellShell, number: int, source: str) -> None:
+    """Keep a cell as IPython does, which itself does so only with a history on disk."""
+    names, history = mine.user_ns, cast("Any", mine.history_manager)
+    parsed = cast("Any", mine).transform_cell(source)
+    for kept, text in ((history.input_hist_parsed, parsed), (history.input_hist_raw, source)):
+        kept.extend([""] * (number + 1 - len(kept)))
+        kept[number] = text.rstrip("\n")
+    raw = history.input_hist_raw
+    for name, back in (("_i", 1), ("_ii", 2), ("_iii", 3)):
+        names[name] = raw[-1 - back] if len(raw) > back else ""
+    names[f"_i{number}"] = raw[number]
+
+
+def _fill(names: dict[str, Any], mine: CellShell, earlier: Sequence[CellSource]) -> None:
     import builtins
 
     names.update(__name__="__main__", __builtins__=builtins, get_ipython=mine.get_ipython)
     out = names.setdefault("Out", {})
-    names.update(_oh=out, In=[""], _dh=[os.getcwd()])
-    names["_ih"] = names["In"]
+    history = cast("Any", mine.history_manager)
+    history.input_hist_parsed, history.input_hist_raw = [""], [""]
+    names.update(_oh=out, In=history.input_hist_parsed, _ih=history.input_hist_parsed, _dh=process_state.visited)
+    for cell in earlier:
+        _remember(mine, cell.number, cell.source)
     for name in ("_", "__", "___", "_i", "_ii", "_iii"):
         names.setdefault(name, "")
     for number, value in out.items():

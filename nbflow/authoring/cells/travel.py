@@ -100,7 +100,8 @@ class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]
     def _array(self, found: Any) -> Any:
         reduced = _view_reduction(found) if self._views and found.base is not None else None
         if reduced is None and not found.flags.writeable:
-            reduced = found.__reduce_ex__(5)
+            # As a copy the memory arrives writeable: writeable views of it may follow.
+            reduced = (found.copy() if self._views and found.base is None else found).__reduce_ex__(5)
         if reduced is None and found.base is None and found.nbytes <= _SMALL:
             return found.__reduce__()  # in the stream itself: it arrives as the owner of its memory, as it was
         if reduced is None or found.flags.writeable:
@@ -308,5 +309,8 @@ def _read_only(make: Any, args: tuple[Any, ...]) -> Any:
 def _view(root: Any, offset: int, shape: tuple[int, ...], strides: tuple[int, ...], dtype: Any) -> Any:
     import numpy as np
 
+    writeable = root.flags.writeable
+    root.flags.writeable = True  # a view may be writeable though its root is not any more
     memory = root.ravel(order="K").view(np.uint8)
+    root.flags.writeable = writeable
     return np.ndarray(shape, dtype, buffer=memory, offset=offset, strides=strides)

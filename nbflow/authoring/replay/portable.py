@@ -14,7 +14,7 @@ from typing import Any
 
 from nbflow.authoring.cells import process_state
 
-_MACHINE = ("environ", "cwd", "path", "modules")
+_MACHINE = ("environ", "cwd", "visited", "stacked", "path", "modules")
 
 
 def portable(settings: Mapping[str, Any], source: str, folder: Path, *, fresh: bool) -> dict[str, Any]:

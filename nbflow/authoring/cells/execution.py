@@ -127,6 +127,7 @@ class _Execution:
                 amended = True
                 self._learn(plan, planned, found.report)
             amended = self._learn_sharing(plan, position, step.key) or amended
+            amended = self._learn_stuck(plan, position, found) or amended
             if OUTSIDE in planned.effects and not (found.report.blocked or found.report.waits):
                 for cell in planned.step.cells:
                     self.outside[cell.number] = planned.step.facts.effects[OUTSIDE].reason
@@ -165,6 +166,18 @@ class _Execution:
                 held = self.learned.memory.setdefault(number, set())
                 new = new or pair not in held
                 held.add(pair)
+        return new
+
+    def _learn_stuck(self, plan: Plan, position: int, found: CellValues) -> bool:
+        """Steps that take what cannot travel are one with the step that has it; best known before they start."""
+        ranges = set()
+        for planned in plan.steps[position + 1 :]:
+            edges = (*planned.takes, *planned.also)
+            taken = {edge.name for edge in edges if edge.source == position}.difference(planned.passes)
+            if not taken.isdisjoint(found.stuck):
+                ranges.add((plan.steps[position].step.cells[0].number, planned.step.cells[-1].number))
+        new = not ranges <= self.learned.fused
+        self.learned.fused |= ranges
         return new
 
     def _learn_order(self, plan: Plan, steps: Sequence[_Asked]) -> bool:

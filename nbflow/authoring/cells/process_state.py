@@ -63,6 +63,8 @@ def settings() -> dict[str, Any]:
 def as_in_kernel() -> None:
     """Begin as a kernel does; also with libraries that it would have imported, and that are here already."""
     visited[:], stacked[:] = [_cwd()], []
+    if "matplotlib.pyplot" in sys.modules:
+        importlib.import_module("matplotlib").interactive(True)
     if "pandas" in sys.modules:
         config: Any = importlib.import_module("pandas._config.config")
         option = "display.max_columns"

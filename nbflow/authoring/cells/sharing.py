@@ -23,7 +23,7 @@ _IMMUTABLE = (
     str, bytes, int, float, complex, bool, type(None), tuple, frozenset, range, slice, enum.Enum, re.Pattern,
     datetime.date, datetime.time, datetime.timedelta, datetime.tzinfo, decimal.Decimal, fractions.Fraction,
     pathlib.PurePath, uuid.UUID, types.ModuleType, types.BuiltinFunctionType, types.CodeType, types.FunctionType,
-    types.MappingProxyType, property, staticmethod, classmethod, pickle.PickleBuffer,
+    property, staticmethod, classmethod, pickle.PickleBuffer,
 )  # fmt: skip
 
 

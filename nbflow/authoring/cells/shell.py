@@ -123,9 +123,9 @@ def running(namespace: Namespace, emit: Emit, earlier: Sequence[CellSource] = ()
     mine.emit = emit
     mine.user_module = namespace.module
     mine.user_ns = namespace.globals
-    mine.user_ns_hidden = {}
     mine.dir_stack = process_state.stacked
     _fill(namespace.globals, mine, earlier)
+    mine.user_ns_hidden = {name: namespace.globals[name] for name in ("In", "Out", "get_ipython")}
     others = {kind: kind.__dict__.get("_instance") for kind in InteractiveShell._walk_mro()}
     setattr(InteractiveShell, "_instance", mine)  # noqa: B010 - traitlets declares it as None
     sys.modules["__main__"] = namespace.module

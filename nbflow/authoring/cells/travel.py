@@ -10,6 +10,7 @@ from __future__ import annotations
 import functools
 import io
 import pickle
+import sys
 import threading
 import types
 from collections.abc import Callable, Iterable
@@ -20,6 +21,7 @@ import xxhash
 from cloudpickle import cloudpickle as internals
 
 from nbflow.authoring.cells.records import Piece
+from nbflow.authoring.cells.reductions import special
 from nbflow.authoring.cells.sharing import Reach, is_frame, is_index, reach, reach_of_loaded
 
 _SMALL = 32_768  # bytes
@@ -91,6 +93,9 @@ class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]
             return functools.cached_property, (found.func,), {"attrname": found.attrname, "__doc__": found.__doc__}
         if isinstance(found, BaseException) and kind.__module__ == "__main__":
             return kind.__new__, (kind, *found.args), found.__dict__ or None  # without its own __init__
+        reduced = special(found)
+        if reduced is not None:
+            return reduced
         if kind.__module__ == "numpy" and kind.__name__ == "ndarray":
             return self._array(found)
         if kind.__module__ == "numpy" and kind.__name__ == "void" and found.base is not None:
@@ -166,10 +171,19 @@ def look(namespace: Namespace, name: str) -> Seen:
         found.dump({name: namespace.globals[name]})
         piece = Piece((name,), file.getvalue(), [buffer.raw() for buffer in buffers])
         if found.classes or b"__main__" in piece.stream:  # some objects can be pickled, and only fail to come back
-            load(Namespace("trial"), piece, (name,))
+            _try(piece, name)
     except Exception as problem:
         error, piece = problem, None
     return Seen(piece, reach(found.memo.copy(), found.frames), error)
+
+
+def _try(piece: Piece, name: str) -> None:
+    trial = Namespace("trial")
+    present, sys.modules["__main__"] = sys.modules["__main__"], trial.module  # where its own names are not
+    try:
+        load(trial, piece, (name,))
+    finally:
+        sys.modules["__main__"] = present
 
 
 def dump(namespace: Namespace, names: Iterable[str]) -> Piece:

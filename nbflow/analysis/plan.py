@@ -20,7 +20,7 @@ from nbflow.analysis.facts import (
     Event,
     Mark,
 )
-from nbflow.analysis.steps import StepCells, given_step, group
+from nbflow.analysis.steps import GIVEN, StepCells, given_step, group
 
 HISTORY_NAMES = ("_", "__", "___", "Out")
 
@@ -124,7 +124,7 @@ class _Planner:
         self.steps = steps
         self.learned = learned
         self.groups: dict[str, _Group] = {}  # names that may share anything
-        self.objects: dict[str, _Group] = {}  # names that may share objects whose identity can be seen
+        self.objects: dict[str, _Group] = {}  # names that were seen to share objects
         self.touched: list[set[str]] = []  # by step: names whose objects it may change
         self.shared: list[set[str]] = [set() for _ in steps]  # by step: names that have to leave it in one piece
         self.ends: list[dict[str, frozenset[str]]] = []
@@ -165,7 +165,7 @@ class _Planner:
                 self._leave(event.names[0])
             elif event.kind in {"link", "share"}:
                 _join(self.groups, position, event.names)
-                if event.kind == "link":
+                if self.steps[position].cells[0].number == GIVEN:
                     _join(self.objects, position, event.names)
             elif event.kind == "change" or found is not None:
                 # A name that may keep its objects passes them on, together with the others that share them.

@@ -7,10 +7,11 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
-from tests.bench import engine
+from tests.bench import cells, engine
 from tests.bench.table import Row, markdown, text
 
 BENCHES: dict[str, tuple[Callable[[bool], list[Row]], str]] = {
+    "cells": (cells.rows, "notebooks as flows: branches, analysis, chains, large frames, recording in a kernel"),
     "engine": (engine.rows, "cost of a durable task, memory, large values, start-up, cache, a notebook"),
 }
 

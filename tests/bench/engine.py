@@ -72,15 +72,20 @@ def _memory(times: int, *, quick: bool) -> list[Row]:
 
 
 def _median(times: int, *arguments: str) -> float:
-    return statistics.median(_once(arguments) for _ in range(times))
+    return median_of("tests.bench.measure", times, *arguments)
 
 
-def _once(arguments: tuple[str, ...]) -> float:
+def median_of(module: str, times: int, *arguments: str) -> float:
+    """The median of a measurement of `module`, taken a number of times."""
+    return statistics.median(_once(module, arguments) for _ in range(times))
+
+
+def _once(module: str, arguments: tuple[str, ...]) -> float:
     """One measurement in a process of its own."""
     with tempfile.TemporaryDirectory(prefix="nbflow-bench-") as folder:
         (Path(folder) / ".nbflow").mkdir()
         environment = {**os.environ, "PYTHONPATH": str(ROOT), "NBFLOW_HOME": f"{folder}/home", "NBFLOW_ECHO": "false"}
-        command = [sys.executable, "-m", "tests.bench.measure", *arguments]
+        command = [sys.executable, "-m", module, *arguments]
         done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
     if done.returncode:
         raise RuntimeError(f"{' '.join(arguments)} failed: {done.stderr}")

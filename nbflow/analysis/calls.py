@@ -22,6 +22,8 @@ class Calls(Expressions):
             return self._known_call(node, function, arguments, knowledge.of_call(function.path))
         if isinstance(node.func, ast.Attribute):
             return self._method(node, node.func, function, arguments)
+        if function.kind == "class":
+            return self._instance(node, function, arguments)
         if function.code is not None:
             return self._own_call(node, function, arguments)
         what = ast.unparse(node.func)[:40]
@@ -73,7 +75,7 @@ class Calls(Expressions):
             item.arg == "inplace" and getattr(item.value, "value", True) is not False for item in node.keywords
         )
         changes = what.changes
-        if changes == "all" and owner.kind == "data":
+        if changes in {"all", "object"} and owner.kind == "data":
             changes = "none"  # frames and arrays change by assignment, `inplace` and the few listed methods
         if changes != "none" or inplace:
             self.change_value(owner, node, f".{func.attr}() may change {{}}")
@@ -106,6 +108,19 @@ class Calls(Expressions):
             # It may put what it is given into the globals that it changes.
             self.link(kept | {root for part in arguments for root in part.roots | part.views}, node)
         return all_of([Known(function.roots | self.globals_of(code.gives), None, None, code), *arguments])
+
+    def _instance(self, node: ast.Call, function: Known, arguments: list[Known]) -> Known:
+        """A new object of one of the notebook's classes, which may hold what it is given."""
+        code = function.code or Code()
+        if code.parameters:
+            for part in arguments:
+                self.change_value(part, node, f"{ast.unparse(node.func)[:40]}() may change {{}}")
+            self._keep(node, arguments)
+        kept = self._kept_by(code)
+        if kept and any(part.kind != "atom" for part in arguments):
+            self.link(kept | {root for part in arguments for root in part.roots | part.views}, node)
+        held = all_of(arguments)
+        return Known(held.roots | self.globals_of(code.gives), None, None, code.joined(held.code or Code()), held.views)
 
     def _kept_by(self, code: Code) -> set[str]:
         return set(self.globals_of(code.changes | code.defines))

@@ -78,7 +78,7 @@ class Known:
     """What is known of a value: an expression's, or the one that a name is bound to."""
 
     roots: frozenset[str] = frozenset()  # names whose objects it may share
-    kind: str | None = None  # "atom", "data", "module", "resource", or None: unknown
+    kind: str | None = None  # "atom", "data", "module", "resource", "class", or None: unknown
     path: str | None = None  # qualified name, for modules and what is in them
     code: Code | None = None  # of functions and classes that it may hold
     views: frozenset[str] = frozenset()  # names whose data (not: objects) it may share

@@ -6,6 +6,7 @@ import builtins
 import sys
 import tomllib
 from functools import cache
+from importlib.metadata import entry_points
 from importlib.resources import files
 from importlib.util import find_spec
 from typing import Any, NamedTuple
@@ -17,12 +18,13 @@ BUILTINS = frozenset(dir(builtins)) | {"display", "get_ipython"}
 class Knowledge(NamedTuple):
     """What a call does."""
 
-    changes: str = "all"  # "none", "first", "receiver" or "all"
+    changes: str = "all"  # "none", "first", "receiver", "all"; of methods also "object": the receiver, if no data
     gives: str = "any"  # "atom", "data", "fresh", "resource" or "any"
     effects: tuple[str, ...] = ()
 
 
 UNKNOWN = Knowledge()
+_CHANGES = {"receiver": "receiver", "object": "draw"}  # what is changed → group of methods
 
 
 class _Tables(NamedTuple):
@@ -34,15 +36,21 @@ class _Tables(NamedTuple):
 def _tables() -> _Tables:
     calls: dict[str, Knowledge] = {}
     methods: dict[str, set[str]] = {}
-    for file in sorted(files(__package__).joinpath(FOLDER).iterdir(), key=lambda entry: entry.name):
-        if not file.name.endswith(".toml"):
-            continue
+    for file in _files():
         content: dict[str, Any] = tomllib.loads(file.read_text(encoding="utf-8"))
         for name, entry in content.get("calls", {}).items():
             calls[name] = Knowledge(entry["changes"], entry["gives"], tuple(entry.get("effects", ())))
         for group, text in content.get("methods", {}).items():
             methods.setdefault(group, set()).update(text.split())
     return _Tables(calls, {group: frozenset(names) for group, names in methods.items()})
+
+
+def _files() -> list[Any]:
+    """Our own files, and then those in packages that entry points of the group `nbflow.effects` name."""
+    folders = [files(__package__).joinpath(FOLDER)]
+    folders += [files(entry.value) for entry in sorted(entry_points(group="nbflow.effects"))]
+    found = [sorted(folder.iterdir(), key=lambda entry: entry.name) for folder in folders]
+    return [file for group in found for file in group if file.name.endswith(".toml")]
 
 
 @cache
@@ -82,4 +90,5 @@ def of_method(name: str) -> Knowledge:
     effects = ("outside",) if name in groups["outside"] else ()
     if name in groups["read"] or name in groups["outside"] - groups["receiver"]:
         return Knowledge("none", gives, effects)
-    return Knowledge("receiver" if name in groups["receiver"] else "all", gives, effects)
+    changes = next((kind for kind, group in _CHANGES.items() if name in groups[group]), "all")
+    return Knowledge(changes, gives, effects)

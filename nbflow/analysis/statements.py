@@ -263,7 +263,10 @@ class Statements(Calls):
         for held in scope.values():
             code = code.joined(held.code) if held.code is not None else code
             roots |= held.roots | held.views
-        self.assign(ast.Name(node.name, ast.Store()), Known(roots, None, None, code), node)
+        # What methods change of their object is no argument of who calls the class: that object is new.
+        code = replace(code, parameters=code.parameters - _first_parameters(node))
+        kind = None if node.decorator_list or node.keywords else "class"
+        self.assign(ast.Name(node.name, ast.Store()), Known(roots, kind, None, code), node)
 
     # -- control flow ---------------------------------------------------------------------------------------------
 
@@ -373,6 +376,11 @@ class Statements(Calls):
         for name in magic.defines:
             self.bind(name, node, Known(), reason=f"%{magic.name} sets {name}")
         return ATOM if magic.kind != "unknown" else Known()
+
+
+def _first_parameters(node: ast.ClassDef) -> set[str]:
+    methods = [item for item in node.body if isinstance(item, _Function)]
+    return {item.args.args[0].arg for item in methods if item.args.args}
 
 
 def _closure(names: set[str], facts: CellFacts) -> set[str]:

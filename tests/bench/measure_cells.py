@@ -50,10 +50,12 @@ def long() -> list[str]:
         "class Model{n}:\n    def __init__(self, rate):\n        self.rate, self.steps = rate, []\n"
         "    def fit(self, frame):\n        for key, rows in frame.groupby('key'):\n"
         "            self.steps.append((key, rows['value'].mean() * self.rate))\n        return self",
-        "model = Model{n}(0.5).fit(clean)\nresults = {{k: v for k, v in model.steps if v > 0}}\nprint(f'{{len(results)=}}')",
+        "model = Model{n}(0.5).fit(clean)\nresults = {{k: v for k, v in model.steps if v > 0}}\n"
+        "print(f'{{len(results)=}}')",
         "for name in ('value', 'double'):\n    total = clean[name].sum()\n    if total > 10:\n"
         "        print(name, total)\n    else:\n        small = name",
-        "fig, ax = plt.subplots()\nax.plot(by_key.index, by_key[('value', 'mean')], label='part {n}')\nax.legend()\nplt.show()",
+        "fig, ax = plt.subplots()\nax.plot(by_key.index, by_key[('value', 'mean')], label='part {n}')\n"
+        "ax.legend()\nplt.show()",
     ]
     cells += [part[n % len(part)].format(n=n // len(part)) for n in range(199)]
     return cells

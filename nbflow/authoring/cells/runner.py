@@ -7,7 +7,7 @@ import pickle
 import re
 import time
 import types
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from typing import Any, cast
 
@@ -105,6 +105,7 @@ class _Execution:
 
         self._bring_in()
         before = self._fingerprints()
+        classes = {token: self.namespace.held_by(kind).digest() for token, kind in self.namespace.classes().items()}
         ids = {name: id(value) for name, value in self.namespace.globals.items()}
         with shell.running(self.namespace, self.emit, self.work.sources) as mine, files.watching() as watched:
             old_settings, old_random = process_state.settings(), process_state.random_state()
@@ -114,8 +115,10 @@ class _Execution:
                 if lacking is not None:
                     return CellValues(report=lacking)
                 raise error
+            self.namespace.forget()
             seen = {name: travel.look(self.namespace, name) for name in self._present()}
             report = self._verify(seen, before, ids)
+            report.changed = tuple(sorted({*report.changed, *self._changed_classes(classes)}))
             report.effects = self._effects(old_settings, old_random)
             report.files = watched.found()
             return self._take_out(report, seen)
@@ -187,8 +190,7 @@ class _Execution:
             return None
         if name in self.stuck:
             return Report(blocked=(name,))
-        asked = {taken for taken, _ in (*self.work.takes, *self.work.also)}
-        exists = name in self.work.before or (self.work.before_unknown and name not in asked)
+        exists = name in self.work.before or (self.work.before_unknown and name not in self._taken())
         return Report(missing=(name,)) if exists else None
 
     def _present(self) -> list[str]:
@@ -212,6 +214,19 @@ class _Execution:
         if self.work.gives_all:
             defined, deleted = [], []
         return Report(changed=tuple(changed), defined=tuple(sorted({*defined, *deleted})), shares=self._shares(seen))
+
+    def _changed_classes(self, before: Mapping[str, bytes | None]) -> Iterator[str]:
+        """Names of classes that were changed by way of an object or a function, and not by their names."""
+        if self.work.gives_all:
+            return
+        for token, kind in self.namespace.classes().items():
+            name = kind.__name__
+            if token in before and name not in self.given and (name in self.work.before or name in self._taken()):
+                if self.namespace.held_by(kind).digest() != before[token]:
+                    yield name
+
+    def _taken(self) -> set[str]:
+        return {name for name, _ in (*self.work.takes, *self.work.also)}
 
     def _shares(self, seen: dict[str, travel.Seen]) -> tuple[tuple[tuple[str, ...], tuple[str, ...]], ...]:
         found = []

@@ -59,9 +59,7 @@ def _reach(entries: list[Any], held: Iterable[Any]) -> Reach:
         if isinstance(entry, immutable) or (hasattr(entry, "__qualname__") and not isinstance(entry, type)):
             continue  # also functions of other kinds, which are pickled by name
         if isinstance(entry, type):
-            if entry.__module__ == "__main__":
-                kept.append(entry)
-            continue
+            continue  # where classes change is seen of the classes themselves
         found = owner(entry) if arrays is not None and isinstance(entry, arrays) else entry
         if id(found) not in left_out:
             kept.append(found)

@@ -14,6 +14,7 @@ import sys
 import threading
 import types
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from typing import Any, NamedTuple, cast
 
 import cloudpickle
@@ -37,6 +38,7 @@ class Namespace:
         self.step = step
         self._tokens: dict[int, str] = {}
         self._objects: dict[str, Any] = {}
+        self._held: dict[type, Seen] = {}
 
     def token(self, found: Any) -> str:
         """The token of a function or class that a cell defined."""
@@ -55,6 +57,20 @@ class Namespace:
         """What has arrived under `token`, or None."""
         return self._objects.get(token)
 
+    def classes(self) -> dict[str, type]:
+        """The classes of the notebook's that are known here, by their tokens."""
+        return {token: found for token, found in self._objects.items() if isinstance(found, type)}
+
+    def held_by(self, found: type) -> Seen:
+        """What a class holds, as it was when somebody first asked since `forget`."""
+        if found not in self._held:
+            self._held[found] = _look(self, {"": found})
+        return self._held[found]
+
+    def forget(self) -> None:
+        """Code has run, and classes may hold other things by now."""
+        self._held.clear()
+
 
 class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]
     def __init__(
@@ -64,7 +80,8 @@ class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]
         self._namespace = namespace
         self._views = views
         self.frames: list[Any] = []
-        self.classes = False  # whether it met a class of the notebook
+        self.classes = False  # whether it met one of the notebook's
+        self.bare = False  # whether these count as if they held nothing: they arrive once, whatever refers to them
 
     def reducer_override(self, found: Any) -> Any:
         kind = type(found)
@@ -124,10 +141,13 @@ class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]
 
     def _class(self, found: type) -> Any:
         self.classes = True
+        if self.bare:
+            return _class, (self._namespace.token(found), None, ())
         reduced = super().reducer_override(found)
         if not isinstance(reduced, tuple) or len(reduced) < 6:
             return reduced
         maker, args = reduced[0], list(reduced[1])
+        reduced[2][0].pop("__slotnames__", None)  # pickle's own note of how instances are pickled
         # Without cloudpickle's own identity, which holds for a whole process and so for all its namespaces.
         position = 4 if maker is internals._make_skeleton_class else 5
         args[position] = None
@@ -163,17 +183,28 @@ def pickler(file: Any, namespace: Namespace, take: Callable[[pickle.PickleBuffer
 
 def look(namespace: Namespace, name: str) -> Seen:
     """Pickle the value of one name, and see what it reaches, as far as that goes."""
+    return _look(namespace, {name: namespace.globals[name]})
+
+
+def _look(namespace: Namespace, values: dict[str, Any]) -> Seen:
+    ((name, value),) = values.items()
     file = io.BytesIO()
     buffers: list[pickle.PickleBuffer] = []
     found = pickler(file, namespace, buffers.append)
     error, piece = None, None
     try:
-        found.dump({name: namespace.globals[name]})
+        found.dump(values)
         piece = Piece((name,), file.getvalue(), [buffer.raw() for buffer in buffers])
-        if found.classes or b"__main__" in piece.stream:  # some objects can be pickled, and only fail to come back
+        # Some objects can be pickled, and only fail to come back.
+        if name and (found.classes or b"__main__" in piece.stream):
             _try(piece, name)
     except Exception as problem:
         error, piece = problem, None
+    if found.classes and not isinstance(value, type):  # what these hold is looked at by itself
+        found = pickler(io.BytesIO(), namespace, buffers.append)
+        found.bare = True
+        with suppress(Exception):
+            found.dump(values)
     return Seen(piece, reach(found.memo.copy(), found.frames), error)
 
 

@@ -106,9 +106,9 @@ class Run:
     @property
     def error(self) -> BaseException | None:
         """What it failed with, or None."""
-        if self._session is not None and self._session.outcome is not None:
-            return self._session.outcome.error
         record = self.record
+        if self._session is not None and self._session.outcome is not None and record.state != State.SUCCEEDED:
+            return self._session.outcome.error
         return stored_error(self._values, record.error, record.error_message)
 
     # --- acting --------------------------------------------------------------------------------------------------
@@ -256,6 +256,14 @@ class Run:
         return version.reference.partition("@")[2]
 
     @property
+    def notebook_function(self) -> Any:
+        """The flow function of a notebook's run as it was stored, with the notebook in it; None for other flows."""
+        version = self._version()
+        if version is None or version.kind != "notebook" or version.code is None:
+            return None
+        return self._values.get(self._values.unseal_stored(version.code)).function
+
+    @property
     def values(self) -> Mapping[str, Any]:
         """The final values of a notebook run by name, each loaded when it is looked at.
 
@@ -272,10 +280,9 @@ class Run:
 
         Raises NotebookError if this is no run of a notebook.
         """
-        version = self._version()
-        if version is None or version.kind != "notebook" or version.code is None:
+        function = self.notebook_function
+        if function is None:
             raise NotebookError(f"Run {self.id} is a run of flow {self.flow!r}, which is no notebook.")
-        function = self._values.get(self._values.unseal_stored(version.code)).function
         record = self.record
         parameters = self._values.get(self._values.unseal_stored(record.inputs))[1] if record.inputs is not None else {}
         logs: dict[str, list[LogRecord]] = {}

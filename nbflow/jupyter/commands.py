@@ -109,17 +109,22 @@ class Commands:
         return self._scratch
 
     def retry(self, words: list[str]) -> Run:
-        """`%flow retry RUN STEP`."""
+        """`%flow retry RUN STEP`: what succeeded is kept, that step and all that follow run as they are now."""
         run, step = self._run_and_step(words, "retry")
         run[step]  # raises if there is none
-        if run.notebook is None:
+        ran = run.notebook_function
+        if ran is None:
             return run.resume(listeners=[RunProgress(), LiveOutputs()], echo=False)
         notebook, _ = current_notebook(self._ipython, self._history)
-        if Path(notebook.path).stem != Path(run.notebook).stem:
-            notebook = from_notebook(run.notebook).notebook
-        again = run.resume(spec=NotebookFlow(notebook).spec, listeners=[RunProgress(), LiveOutputs()], echo=False)
+        own = Path(notebook.path).stem == Path(ran.path).stem
+        if not own:
+            notebook = from_notebook(ran.path).notebook
+        edited = NotebookFlow(notebook, ran.part)
+        again = run.resume(spec=edited.spec, listeners=[RunProgress(), LiveOutputs()], echo=False)
         if again.state is not State.SUCCEEDED:
             self._say_failed(again)
+        elif own:
+            self._bring_back(again)
         return again
 
     def history(self, words: list[str]) -> Any:

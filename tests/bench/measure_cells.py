@@ -111,7 +111,7 @@ def analysis(name: str) -> float:
     began = time.perf_counter()
     plan = from_notebook(BOOK).plan()
     taken = time.perf_counter() - began
-    assert len(plan.frame()) > 0
+    assert name == "trivial" or "model" in str(plan)
     return taken * 1000
 
 
@@ -158,7 +158,8 @@ def hand_over(executor: str, gigabytes: str) -> float:
         f"import numpy as np, pandas as pd\nframe = pd.DataFrame({{f'c{{n}}': np.arange({rows}.) for n in range(8)}})"
     )
     times = []
-    for cells in ([f"{make}\nframe.c0.iloc[-1]"], [make, "frame.c0.iloc[-1]"]):
+    alone = [f"{make}\nframe.c0.iloc[-1]"]
+    for cells in (alone, alone, [make, "frame.c0.iloc[-1]"]):  # the first one is there to import what they need
         book = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(source) for source in cells])
         nbformat.write(book, BOOK)
         from nbflow import from_notebook
@@ -166,7 +167,7 @@ def hand_over(executor: str, gigabytes: str) -> float:
         began = time.perf_counter()
         from_notebook(BOOK).run(executor=executor, workers=2)
         times.append(time.perf_counter() - began)
-    return (times[1] - times[0]) * 1000
+    return (times[2] - times[1]) * 1000
 
 
 def recording(how: str, gigabytes: str, seconds: str) -> float:

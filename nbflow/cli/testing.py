@@ -108,7 +108,8 @@ def _freeze(
     folder = notebook.with_name(f"{notebook.stem}.frozen")
     if as_json:
         names = [step.name for step in manifest.steps]
-        print_json({"folder": str(folder), "frozen": names, "left_out": manifest.left_out})
+        not_kept = {step.name: step.stuck for step in manifest.steps if step.stuck}
+        print_json({"folder": str(folder), "frozen": names, "left_out": manifest.left_out, "not_kept": not_kept})
     else:
         _tell_frozen(manifest, folder)
 

@@ -119,10 +119,11 @@ def test_printed_text_counts_on_demand_only(frozen):
     ]  # fmt: skip
 
 
-def test_a_step_that_cannot_be_frozen_is_told_with_why(frozen):
-    told = frozen.json("test", "book.ipynb", "--freeze")["left_out"]
-    why = "what it takes or gives cannot be loaded again: ValueError: it opens nowhere else"
-    assert told == {"closed-2": why}
+def test_what_cannot_be_frozen_is_told_with_why(frozen):
+    told = frozen.json("test", "book.ipynb", "--freeze")
+    assert told["left_out"] == {}
+    assert list(told["not_kept"]) == ["closed-2"]
+    assert "it opens nowhere else" in told["not_kept"]["closed-2"]["closed"]
 
 
 def test_parameters_and_a_finished_run(project):

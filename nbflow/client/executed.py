@@ -14,6 +14,9 @@ from nbflow.analysis.steering import cells_that_run
 from nbflow.model.records import LogRecord
 from nbflow.views.outputs import CellOutputs
 
+LONGEST = 1_000_000  # characters that a cell's stream may have in an executed notebook
+LARGEST = 50_000_000  # and a picture or another rich output
+
 
 def executed_notebook(content: Mapping[str, Any], logs_by_step: Mapping[str, Sequence[LogRecord]]) -> Any:
     """The notebook with every output in place, as a NotebookNode. `content` is its JSON; logs are by task."""
@@ -71,10 +74,27 @@ def _fill(
         else:
             outputs.add(record.stream, record.text)
     cell["execution_count"] = number
-    cell["outputs"] = outputs.finished()
+    cell["outputs"] = [_shortened(output, records[0].run) for output in outputs.finished()]
     failed = any(output["output_type"] == "error" for output in cell["outputs"])
     timing = {"started": started, "finished": finished, "status": "failed" if failed else "succeeded"}
     cell.setdefault("metadata", {})["nbflow"] = {**cell.get("metadata", {}).get("nbflow", {}), **timing}
+
+
+def _shortened(output: dict[str, Any], run: str) -> dict[str, Any]:
+    """An output as it goes into a file that people open: what is huge is cut, and stays whole in the store."""
+    if output["output_type"] == "stream" and len(output["text"]) > LONGEST:
+        text, kept = output["text"], LONGEST // 2
+        left_out = len(text) - 2 * kept
+        note = f"\n[... {left_out:,} characters are left out here; the whole: nbflow logs {run} ...]\n"
+        return {**output, "text": text[:kept] + note + text[-kept:]}
+    data = output.get("data", {})
+    large = {kind: len(part) for kind, part in data.items() if isinstance(part, str) and len(part) > LARGEST}
+    if large:
+        note = (
+            f"[{', '.join(large)} of {sum(large.values()):,} characters left out; the whole: nbflow logs {run} --json]"
+        )
+        return {**output, "data": {**{kind: data[kind] for kind in data if kind not in large}, "text/plain": note}}
+    return output
 
 
 def _with_ids(content: dict[str, Any]) -> dict[str, Any]:

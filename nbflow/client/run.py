@@ -15,7 +15,7 @@ from nbflow.client.pictures import run_picture
 from nbflow.client.task import Task, stored_error
 from nbflow.engine import session as session_module
 from nbflow.engine import stores
-from nbflow.executors.failure import with_user_frames
+from nbflow.executors.failure import of_cells, with_user_frames
 from nbflow.model.errors import (
     NotebookError,
     RunFailedError,
@@ -121,6 +121,9 @@ class Run:
         trace = ""
         if record.error is not None:
             trace = ErrorRecord(*self._values.get(self._values.unseal_stored(record.error))).traceback
+        version = self._version()
+        if version is not None and version.kind == "notebook":
+            trace = of_cells(trace)
         return trace.rstrip() or f"{record.error_type}: {record.error_message}"
 
     def wait(self, timeout: float | None = None) -> Run:

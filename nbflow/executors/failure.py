@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import builtins
 import pickle
+import re
 import traceback
 from pathlib import Path
 from types import TracebackType
@@ -15,6 +16,7 @@ from nbflow.model.records import ErrorRecord
 from nbflow.values import codec
 
 _LONGEST_CHAIN = 50
+_CELL_FILE = re.compile(r'File "<ipython-input-(\d+)-\w+>"')
 _HEADING = "The traceback of the step, where it ran:\n"
 
 # Frames of these folders tell the user nothing about their code.
@@ -41,6 +43,22 @@ class _Node(NamedTuple):
     cause: int | None  # positions of others in the chain
     context: int | None
     suppress_context: bool
+
+
+def of_cells(trace: str) -> str:
+    """Of the traceback of a notebook's run, what lies in its cells: there is no other code of the user's."""
+    inner = trace.rpartition(_HEADING)[2]
+    lines = _CELL_FILE.sub(r"Cell \1", inner).splitlines()
+    kept: list[str] = []
+    skipping = False
+    for line in lines:
+        if line.startswith("  File "):
+            skipping = "/IPython/core/" in line
+        elif not line.startswith("    "):
+            skipping = False
+        if not skipping:
+            kept.append(line)
+    return "\n".join(kept)
 
 
 def error_record(error: BaseException) -> ErrorRecord:

@@ -188,6 +188,10 @@ class NotebookError(NbflowError):
     """A notebook cannot be used as a flow."""
 
 
+class InputRequestedError(NotebookError):
+    """A cell waits for somebody to type something."""
+
+
 class NotANotebookError(NotebookError):
     """The file is not a Jupyter notebook that nbflow can read."""
 

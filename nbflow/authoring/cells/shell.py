@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import builtins
 import json
 import os
 import sys
@@ -18,6 +19,7 @@ from traitlets.config import Config
 from nbflow.authoring.cells import process_state
 from nbflow.authoring.cells.records import CellSource
 from nbflow.authoring.cells.travel import Namespace
+from nbflow.model.errors import InputRequestedError
 
 Emit = Callable[[str, str], None]
 INLINE = "module://matplotlib_inline.backend_inline"
@@ -125,15 +127,17 @@ def running(namespace: Namespace, emit: Emit, earlier: Sequence[CellSource] = ()
     mine.user_ns = namespace.globals
     mine.dir_stack = process_state.stacked
     _fill(namespace.globals, mine, earlier)
-    mine.user_ns_hidden = {name: namespace.globals[name] for name in ("In", "Out", "get_ipython")}
+    mine.user_ns_hidden = {name: namespace.globals[name] for name in ("In", "Out", "get_ipython", "exit", "quit")}
     others = {kind: kind.__dict__.get("_instance") for kind in InteractiveShell._walk_mro()}
     setattr(InteractiveShell, "_instance", mine)  # noqa: B010 - traitlets declares it as None
     sys.modules["__main__"] = namespace.module
     _prepare_figures(mine)
     figures = _no_figures()
+    asking, builtins.input = builtins.input, _no_input
     try:
         yield mine
     finally:
+        builtins.input = asking
         figures()
         for kind, instance in others.items():
             kind._instance = instance
@@ -207,9 +211,8 @@ def _remember(mine: CellShell, number: int, source: str) -> None:
 
 
 def _fill(names: dict[str, Any], mine: CellShell, earlier: Sequence[CellSource]) -> None:
-    import builtins
-
     names.update(__name__="__main__", __builtins__=builtins, get_ipython=mine.get_ipython)
+    names.update(exit=sys.exit, quit=sys.exit)
     out = names.setdefault("Out", {})
     history = cast("Any", mine.history_manager)
     history.input_hist_parsed, history.input_hist_raw = [""], [""]
@@ -221,6 +224,13 @@ def _fill(names: dict[str, Any], mine: CellShell, earlier: Sequence[CellSource])
     for number, value in out.items():
         names.setdefault(f"_{number}", value)
     mine.displayhook._, mine.displayhook.__, mine.displayhook.___ = names["_"], names["__"], names["___"]
+
+
+def _no_input(prompt: Any = "") -> str:
+    raise InputRequestedError(
+        f"The cell waits for input({str(prompt)!r}), and nobody is there to answer. Put the value into a cell with "
+        "the tag parameters (name = 'value'), and give another with -p name=VALUE."
+    )
 
 
 def _plain(data: Any) -> Any:

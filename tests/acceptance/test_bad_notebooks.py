@@ -9,7 +9,9 @@ import pytest
 
 REFUSED = {
     "a syntax error": (["x = 1", "def f(:\n    pass"], 2, ["cell 2, line 1", "def f(:", "Correct the cell"]),
-    "a name that nobody sets": (["a = 1", "c = 2\nb = a + missing"], 1, ["Cell 2, line 2", "b = a + missing", "NameError"]),
+    "a name that nobody sets": (
+        ["a = 1", "c = 2\nb = a + missing"], 1, ["Cell 2, line 2", "b = a + missing", "NameError"],
+    ),
     "an unknown cell magic": (["x = 1", "%%sparkle\nhello"], 1, ["Cell 2", "`%%sparkle` not found"]),
     "an unknown line magic": (["%sparkle 3"], 1, ["Cell 1", "`%sparkle` not found"]),
     "a cell that asks": (["x = 1", "who = input('Who? ')"], 1, ["Cell 2", "Who? ", "parameters", "-p name=VALUE"]),

@@ -44,6 +44,7 @@ class PlannedStep:
     also: tuple[Edge, ...]  # names that it may need, and takes as far as they can travel
     gives: tuple[str, ...]
     groups: Mapping[str, frozenset[str]]  # after it, the names that each name may share objects with, itself included
+    objects: Mapping[str, frozenset[str]]  # the same of those that were seen to share them
     together: tuple[str, ...]  # names that have to leave it with what they share
     before: tuple[str, ...]  # names that earlier steps define and this one does not take
     before_unknown: bool  # whether there may be others, since an opaque step came before
@@ -128,6 +129,7 @@ class _Planner:
         self.touched: list[set[str]] = []  # by step: names whose objects it may change
         self.shared: list[set[str]] = [set() for _ in steps]  # by step: names that have to leave it in one piece
         self.ends: list[dict[str, frozenset[str]]] = []
+        self.seen_ends: list[dict[str, frozenset[str]]] = []
         self.outside: set[int] = set()  # the latest step that writes, and those that read since
         self.writer: int | None = None
         self.order: dict[str, None] = {}  # names that exist, in the order in which they came to be
@@ -158,7 +160,7 @@ class _Planner:
             if found is not None and len(found.names & facts.compared) > 1:
                 self._matters(found, position)
         touched: set[str] = set()
-        before = dict(self.ends[-1]) if self.ends else {}
+        before = self.seen_ends[-1] if self.seen_ends else {}
         for event in facts.events:
             found = self.groups.get(event.names[0])
             if event.kind == "bind" and event.certain:
@@ -182,6 +184,7 @@ class _Planner:
                 _join(self.groups, position, pair)
         self.touched.append(touched)
         self.ends.append({name: frozenset(found.names) for name, found in self.groups.items()})
+        self.seen_ends.append({name: frozenset(found.names) for name, found in self.objects.items()})
 
     def _seen(self, position: int) -> list[Sharing]:
         cells = self.steps[position].cells
@@ -240,6 +243,7 @@ class _Planner:
             also,
             tuple(sorted(gives)),
             self.ends[position],
+            self.seen_ends[position],
             tuple(sorted(self.shared[position])),
             tuple(sorted(set(producers) - taken)),
             before_unknown,

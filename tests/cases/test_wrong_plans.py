@@ -121,3 +121,11 @@ def test_a_wrong_plan_that_a_repetition_cannot_mend_is_refused(tmp_path: Path) -
     assert "cell 3 would have to run again" in str(run.error)
     assert "%%step" in str(run.error)
     assert log.read_text() == "x"
+
+
+@pytest.mark.parametrize("executor", ["serial", "processes"])
+def test_the_error_of_a_step_that_had_a_wrong_value_is_nobodys(executor: str, tmp_path: Path) -> None:
+    borg = "class Borg:\n    state = {}\n    def __init__(self): self.__dict__ = self.state\na = Borg()"
+    run = run_of([borg, "b = Borg(); b.x = 5", "found = a.x"], tmp_path, executor)
+    assert "failed" in {str(task.state) for task in run.tasks()}, "no step had a wrong value: nothing is shown"
+    assert (run.state, run.values["found"]) == ("succeeded", 5)

@@ -69,7 +69,7 @@ class _Execution:
             steps = self._submit(plan)
             if self._look(plan, steps):
                 plan = make_plan(self.cells, self.facts, self.learned, self.groups)
-            elif None not in steps:
+            elif not any(step is None for step in steps):
                 return self._final(plan, cast("list[_Asked]", steps))
 
     def _submit(self, plan: Plan) -> list[_Asked | None]:
@@ -152,12 +152,12 @@ class _Execution:
 
     def _learn_sharing(self, plan: Plan, position: int, key: str) -> bool:
         planned = plan.steps[position]
-        before = plan.steps[position - 1].groups if position else {}
+        before = plan.steps[position - 1].objects if position else {}
         number = planned.step.cells[0].number
         new = False
         for sharing in self.results[key].report.shares:
             together = shared_names(sharing, before, planned.step.facts.defines)
-            if not together <= planned.groups.get(sharing[0][0], frozenset(sharing[0][:1])):
+            if not together <= planned.objects.get(sharing[0][0], frozenset(sharing[0][:1])):
                 known = self.learned.shares.setdefault(number, set())
                 new = new or sharing not in known
                 known.add(sharing)
@@ -209,7 +209,8 @@ class _Execution:
                 )
 
     def _final(self, plan: Plan, steps: Sequence[_Asked]) -> dict[str, str]:
-        for step in (step for asked in self.asked.values() for step in asked if step not in steps):
+        used = set(map(id, steps))  # to compare them would mean to look at their results
+        for step in (step for asked in self.asked.values() for step in asked if id(step) not in used):
             with suppress(Exception):  # it ran with a wrong value, and nobody needs to hear what came of that
                 _result(step.placeholder)
         tasks = {name: steps[source].key for name, source in plan.final.items()}

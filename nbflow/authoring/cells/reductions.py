@@ -7,6 +7,7 @@ import pickle
 import sys
 import types
 import typing
+from functools import cache
 from typing import Any, cast
 
 _VIEWS = {type({}.keys()): "keys", type({}.values()): "values", type({}.items()): "items"}
@@ -25,9 +26,10 @@ def _own_dict() -> int:
 _OWN_DICT = _own_dict()  # how many hold the attributes of an object that shares them with nobody
 
 
-def special(found: Any) -> tuple[Any, ...] | None:
+def special(found: Any, *, together: bool) -> tuple[Any, ...] | None:
     """The reduction of an object that needs another than its own; None: pickle may go on.
 
+    `together`: several names leave at once, and one of them may be bound to the attributes of another's object.
     Raises PicklingError for what cannot be copied and stay what it is.
     """
     kind = type(found)
@@ -43,8 +45,19 @@ def special(found: Any) -> tuple[Any, ...] | None:
     if kind.__module__ == "__main__" and not isinstance(found, type):
         if hasattr(kind, "__del__"):
             raise pickle.PicklingError("its class has __del__, which is to run once, when the last name for it goes")
-        return _with_its_dict(found)
+        return _with_its_dict(found) if together or _uses_dicts(kind) else None
     return None
+
+
+def _uses_dicts(kind: Any) -> bool:
+    """Whether methods of a class use the dicts of attributes, and so may give one to several objects."""
+    return _method_uses_dicts(kind)
+
+
+@cache
+def _method_uses_dicts(kind: Any) -> bool:
+    methods = [item for base in kind.__mro__ for item in vars(base).values() if isinstance(item, types.FunctionType)]
+    return any({"__dict__", "vars"}.intersection(method.__code__.co_names) for method in methods)
 
 
 def _with_its_dict(found: Any) -> tuple[Any, ...] | None:
@@ -53,8 +66,8 @@ def _with_its_dict(found: Any) -> tuple[Any, ...] | None:
         held = object.__getattribute__(found, "__dict__")
     except AttributeError:
         return None
-    if sys.getrefcount(held) <= _OWN_DICT:
-        return None
+    if not _uses_dicts(type(found)) and sys.getrefcount(held) <= _OWN_DICT:
+        return None  # nobody else holds it
     reduced = found.__reduce_ex__(5)
     state = reduced[2] if isinstance(reduced, tuple) and len(reduced) > 2 else held
     plain = state is held or (state is None and not held)

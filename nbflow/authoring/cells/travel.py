@@ -110,7 +110,7 @@ class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]
             return functools.cached_property, (found.func,), {"attrname": found.attrname, "__doc__": found.__doc__}
         if isinstance(found, BaseException) and kind.__module__ == "__main__":
             return kind.__new__, (kind, *found.args), found.__dict__ or None  # without its own __init__
-        reduced = special(found)
+        reduced = special(found, together=self._views)
         if reduced is not None:
             return reduced
         if kind.__module__ == "numpy" and kind.__name__ == "ndarray":
@@ -200,12 +200,17 @@ def _look(namespace: Namespace, values: dict[str, Any]) -> Seen:
             _try(piece, name)
     except Exception as problem:
         error, piece = problem, None
-    if found.classes and not isinstance(value, type):  # what these hold is looked at by itself
-        found = pickler(io.BytesIO(), namespace, buffers.append)
+    return Seen(piece, reached(namespace, value, found), error)
+
+
+def reached(namespace: Namespace, value: Any, found: Any) -> Reach:
+    """What a value reaches, of which `found` is the pickler; what it reaches by way of its class does not count."""
+    if found.classes and not isinstance(value, type):
+        found = pickler(io.BytesIO(), namespace, lambda _: None)
         found.bare = True
         with suppress(Exception):
-            found.dump(values)
-    return Seen(piece, reach(found.memo.copy(), found.frames), error)
+            found.dump(value)
+    return reach(found.memo.copy(), found.frames)
 
 
 def _try(piece: Piece, name: str) -> None:

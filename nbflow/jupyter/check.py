@@ -9,13 +9,17 @@ from html import escape
 from typing import Any
 
 from nbflow.analysis.cells import Notebook
+from nbflow.analysis.facts import RANDOM, SEED
 from nbflow.analysis.statements import analyse
+from nbflow.authoring.cells.scratch import Scratch
+from nbflow.authoring.explain import PlanView
 from nbflow.client.run import Run
 from nbflow.client.task import Task
-from nbflow.jupyter.history import Executed, History
+from nbflow.jupyter.history import Executed, History, steers
 from nbflow.model.errors import NbflowError
 from nbflow.values.compare import compare
 
+_OF_COMMANDS = (Run, Task, Scratch, PlanView)  # what `%flow` and runs return: each time another
 _MOST = 3  # differences told of one name
 
 
@@ -26,6 +30,7 @@ class Check:
     names: list[tuple[str, str]] = field(default_factory=list)  # (name, how kernel and flow differ)
     cells: list[str] = field(default_factory=list)  # how the kernel's history differs from the page
     same: int = 0  # names with equal values
+    apart: list[str] = field(default_factory=list)  # names whose values cannot leave their process
 
     @property
     def clean(self) -> bool:
@@ -37,8 +42,7 @@ class Check:
         if self.cells and self.names:
             lines += ["", "How that may have come about:"]
         lines += self.cells
-        verdict = f"{self.same} names have the same value in the kernel and in the flow"
-        return "\n".join([*lines, verdict + ("." if not self.names else f"; {len(self.names)} do not.")])
+        return "\n".join([*lines, self._verdict()])
 
     __repr__ = __str__
 
@@ -50,46 +54,65 @@ class Check:
         table = f"<table><tr><th>name</th><th>kernel and flow</th></tr>{rows}</table>" if rows else ""
         notes = "".join(f"<li>{escape(text)}</li>" for text in self.cells)
         mark = "✓" if self.clean else "✗"
-        verdict = f"{self.same} names agree" + (f", {len(self.names)} do not" if self.names else "")
-        html = f"<p>{mark} {verdict}</p>{table}" + (f"<ul>{notes}</ul>" if notes else "")
+        html = f"<p>{mark} {escape(self._verdict())}</p>{table}" + (f"<ul>{notes}</ul>" if notes else "")
         return {"text/html": html, "text/plain": str(self)}
+
+    def _verdict(self) -> str:
+        text = f"{_counted(self.same)} the same value in the kernel and in the flow"
+        if self.names:
+            text += f"; {len(self.names)} {'does' if len(self.names) == 1 else 'do'} not"
+        if self.apart:
+            text += f"; not compared, since they cannot leave their process: {', '.join(self.apart)}"
+        return text + "."
+
+
+def _counted(number: int) -> str:
+    return "1 name has" if number == 1 else f"{number} names have"
 
 
 def check(notebook: Notebook, history: History, flow_values: Mapping[str, Any]) -> Check:
     """Compare a kernel with the final values of the flow of its notebook."""
+    facts = analyse(notebook.cells)
     found = Check(cells=_history_notes(notebook, history))
     variables = history.variables()
-    producers = {name for facts in analyse(notebook.cells) for name in facts.defines}
-    deleted = {name for facts in analyse(notebook.cells) for name in facts.deletes}
+    producers = {name for one in facts for name in one.defines}
+    deleted = {name for one in facts for name in one.deletes}
+    held = set(flow_values)
     for name, value in sorted(variables.items()):
-        if isinstance(value, (Run, Task)):
-            continue  # each run is another one
-        if name in flow_values:
-            text = _difference(value, flow_values, name)
-            if text is None:
-                found.same += 1
-            else:
-                found.names.append((name, text))
+        if isinstance(value, (Check, *_OF_COMMANDS)):
+            continue
+        if name in held:
+            _compare(found, name, value, flow_values)
         elif name in deleted:
             found.names.append((name, "the kernel has it, and the flow deletes it"))
         elif name not in producers:
             found.names.append((name, f"no cell of the notebook sets it; the kernel has {_shown(value)}"))
-    for name in sorted(set(flow_values) - set(variables)):
+    for name in sorted(held - set(variables)):
         if not name.startswith("_"):
             found.names.append((name, "the flow has it, and the kernel does not"))
+    seeded = any(SEED in one.effects for one in facts)
+    if found.names and not seeded:
+        draws = [cell.number for cell, one in zip(notebook.cells, facts, strict=True) if RANDOM in one.effects]
+        if draws:
+            numbers = ", ".join(map(str, draws))
+            found.cells.append(f"cell {numbers} draws random numbers without a seed: they are others in each run")
     return found
 
 
-def _difference(value: Any, flow_values: Mapping[str, Any], name: str) -> str | None:
+def _compare(found: Check, name: str, value: Any, flow_values: Mapping[str, Any]) -> None:
     try:
         other = flow_values[name]
     except NbflowError:
-        return None  # it cannot leave its process, so there is nothing to compare with
+        found.apart.append(name)
+        return
     differences = compare(value, other, rtol=0.0, atol=0.0)
     if not differences:
-        return None
+        found.same += 1
+        return
     short = f"kernel {_shown(value)}, flow {_shown(other)}"
-    return short if len(short) < 100 else "; ".join(str(one) for one in differences[:_MOST])
+    if len(short) >= 100 or _shown(value) == _shown(other):
+        short = "; ".join(str(one) for one in differences[:_MOST])
+    found.names.append((name, short))
 
 
 def _shown(value: Any) -> str:
@@ -107,18 +130,18 @@ def _history_notes(notebook: Notebook, history: History) -> list[str]:
     notes = []
     every = {cell.get("id") for cell in notebook.content["cells"]} - {None}
     for ran in history.executed:
-        if "%flow" in ran.source:
+        if steers(ran.source):
             continue
         cell = on_page.get(ran.cell_id) if ran.cell_id is not None else sources.get(ran.source.strip())
-        if cell is None:
-            if ran.changes.defined or ran.changes.changed:
-                names = ", ".join([*ran.changes.defined, *ran.changes.changed])
-                where = "does not belong to the flow" if ran.cell_id in every else "is not on the page any more"
-                notes.append(f"[{ran.number}] {where}; it set {names}")
-        else:
+        if cell is not None:
             place.append((ran, cell.number))
-            if ran.source.strip() not in sources:
-                notes.append(f"cell {cell.number} was edited after it ran as [{ran.number}]")
+        elif ran.changes.defined or ran.changes.changed:
+            names = ", ".join([*ran.changes.defined, *ran.changes.changed])
+            where = "does not belong to the flow" if ran.cell_id in every else "is not on the page any more"
+            notes.append(f"[{ran.number}] {where}; it set {names}")
+    for number, ran in {number: ran for ran, number in place}.items():  # the latest of each
+        if ran.source.strip() not in sources:
+            notes.append(f"cell {number} was edited after it ran as [{ran.number}]")
     counts = Counter(number for _, number in place)
     notes += [f"cell {number} ran {count} times" for number, count in sorted(counts.items()) if count > 1]
     order = [number for _, number in place]

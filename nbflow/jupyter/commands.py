@@ -2,31 +2,25 @@
 
 from __future__ import annotations
 
-import argparse
-import shlex
-from collections.abc import Callable
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 from nbflow.authoring.cells.scratch import Scratch
 from nbflow.authoring.notebook import FinalValues, NotebookFlow, from_notebook
-from nbflow.client.run import Run
+from nbflow.client.run import Run, find
 from nbflow.jupyter.check import Check, check
-from nbflow.jupyter.current import as_flow, current_notebook
+from nbflow.jupyter.current import as_flow, current_notebook, edited
 from nbflow.jupyter.history import History
-from nbflow.model.errors import NbflowError, NotebookError
+from nbflow.jupyter.lines import HELP, USAGE, Line, help_of, parse, split
+from nbflow.jupyter.scratches import run_cell, scratch_of
+from nbflow.model.errors import NbflowError, NotebookError, PathChangedError
 from nbflow.model.states import State
 from nbflow.views.live import LiveOutputs
 from nbflow.views.progress import RunProgress
 
-HELP = """%flow run      run this notebook as a flow, and bring its values back into the kernel
-    %flow run [NOTEBOOK] [--executor NAME] [--workers N] [--from STEP | --only STEP] [--keep] [NAME=VALUE ...]
-%flow plan     show what each step takes from which other, and why
-    %flow plan [NOTEBOOK] [STEP]
-%flow check    compare the kernel's variables with those of the flow, and tell hidden state
-%flow debug    bring the inputs of a failed step here: %flow debug RUN STEP
-%flow retry    run a step again, after an edit, and what follows it: %flow retry RUN STEP
-%flow history  what ran in this kernel, and what it did"""
+_ASKS = frozenset({"--help", "-h", "help"})
 
 
 class Commands:
@@ -36,10 +30,6 @@ class Commands:
         self._ipython = ipython
         self._history = history
         self._scratch: Scratch | None = None
-        self._known: dict[str, Callable[[list[str]], Any]] = {
-            "run": self.run, "plan": self.plan, "check": self.check, "debug": self.debug, "retry": self.retry,
-            "history": self.history,
-        }  # fmt: skip
 
     def __call__(self, line: str, cell: str | None = None) -> Any:
         """Carry out one line; with a cell (`%%flow scratch`), run it where the inputs of a failed step are."""
@@ -52,123 +42,112 @@ class Commands:
             raise
 
     def _carry_out(self, line: str, cell: str | None) -> Any:
-        words = shlex.split(line)
+        words = split(line)
         if cell is not None:
             return self._run_scratch(words, cell)
-        if not words or words[0] not in self._known:
-            raise NbflowError(f"%flow has no command {words[0]!r}.\n{HELP}" if words else HELP)
-        return self._known[words[0]](words[1:])
+        if not words or words[0] in _ASKS:
+            return self._say(HELP)
+        if words[0] not in USAGE:
+            raise NbflowError(
+                f"%flow has no command {words[0]!r}. It has {', '.join(USAGE)}; %flow --help says what they do."
+            )
+        if not _ASKS.isdisjoint(words[1:]):
+            return self._say(help_of(words[0]))
+        return getattr(self, words[0])(parse(words[0], words[1:]))
 
-    def run(self, words: list[str]) -> Run:
+    def run(self, line: Line) -> Run:
         """`%flow run`."""
-        parser = _Parser("%flow run")
-        parser.add_argument("--executor")
-        parser.add_argument("--workers", type=int)
-        parser.add_argument("--from", dest="first")
-        parser.add_argument("--only")
-        parser.add_argument("--keep", action="store_true")
-        parser.add_argument("rest", nargs="*")
-        given = parser.parse_args(words)
-        flow, own = self._flow(given.rest, first=given.first, only=given.only)
-        parameters = flow.parameters_from_texts(dict(word.split("=", 1) for word in given.rest if "=" in word))
-        options = {key: value for key in ("executor", "workers") if (value := getattr(given, key)) is not None}
-        run = flow.run(**options, **parameters, listeners=[RunProgress(), LiveOutputs()], echo=False)
-        if run.state is State.SUCCEEDED and own and not given.keep:
-            self._bring_back(run)
-        elif run.state is not State.SUCCEEDED:
-            self._say_failed(run)
-        return run
+        flow, own = self._flow(line)
+        parameters = flow.parameters_from_texts(line.parameters)
+        options = {key: value for key in ("executor", "workers") if (value := getattr(line, key)) is not None}
+        progress = RunProgress()
+        with _interruptible(progress):
+            run = flow.run(**options, **parameters, listeners=[progress, LiveOutputs()], echo=False)
+        return self._finish(run, bring_back=own and not line.keep)
 
-    def plan(self, words: list[str]) -> Any:
+    def plan(self, line: Line) -> Any:
         """`%flow plan`."""
-        books = [word for word in words if word.endswith(".ipynb")]
-        flow, _ = self._flow(books)
+        flow, _ = self._flow(line)
         plan = flow.plan()
-        steps = [word for word in words if word not in books]
-        for name, cell, line, _reason in plan.unknown_names():
-            self._say(f"cell {cell}, line {line} uses {name}, which no cell before it sets")
-        return plan.explain(steps[0]) if steps else plan
+        for name, cell, number, _reason in plan.unknown_names():
+            self._say(f"cell {cell}, line {number} uses {name}, which no cell before it sets")
+        return plan.explain(line.step) if line.step is not None else plan
 
-    def check(self, words: list[str]) -> Check:
+    def check(self, line: Line) -> Check:
         """`%flow check`."""
         notebook, notes = current_notebook(self._ipython, self._history)
         for note in notes:
             self._say(note)
-        run = NotebookFlow(notebook).run(listeners=[RunProgress()], echo=False)
+        progress = RunProgress()
+        with _interruptible(progress):
+            run = NotebookFlow(notebook).run(listeners=[progress], echo=False)
         if run.state is not State.SUCCEEDED:
             self._say_failed(run)
             raise NotebookError("The notebook cannot be run from top to bottom; its error is shown above.")
         return check(notebook, self._history, run.values)
 
-    def debug(self, words: list[str]) -> Scratch:
+    def debug(self, line: Line) -> Scratch:
         """`%flow debug RUN STEP`."""
-        run, step = self._run_and_step(words, "debug")
-        self._scratch = run[step].debug()
+        run = self._run_named(line.run)
+        task = run[line.step or ""]
+        if task.state is State.SKIPPED:
+            cause = next((other.key for other in run.tasks() if other.record.seq == task.record.cause), "RUN STEP")
+            raise NbflowError(
+                f"{task.key} was not run, since {cause} failed before it. Look into that: %flow debug {run.id} {cause}"
+            )
+        self._scratch = scratch_of(task, self._history.variables())
         if self._scratch.source:
             self._ipython.set_next_input(f"%%flow scratch\n{self._scratch.source}")
         return self._scratch
 
-    def retry(self, words: list[str]) -> Run:
+    def retry(self, line: Line) -> Run:
         """`%flow retry RUN STEP`: what succeeded is kept, that step and all that follow run as they are now."""
-        run, step = self._run_and_step(words, "retry")
-        run[step]  # raises if there is none
+        run = self._run_named(line.run)
+        if line.step is not None:
+            run[line.step]  # raises if there is none
+        if run.state is State.SUCCEEDED:
+            raise NbflowError(
+                f"Run {run.id} has succeeded, and is kept as it is. Run an edited step and what follows it in a new "
+                f"run: %flow run --from {line.step or 'STEP'}"
+            )
         ran = run.notebook_function
-        if ran is None:
-            return run.resume(listeners=[RunProgress(), LiveOutputs()], echo=False)
-        notebook, _ = current_notebook(self._ipython, self._history)
-        own = Path(notebook.path).stem == Path(ran.path).stem
-        if not own:
-            notebook = from_notebook(ran.path).notebook
-        edited = NotebookFlow(notebook, ran.part)
-        again = run.resume(spec=edited.spec, listeners=[RunProgress(), LiveOutputs()], echo=False)
-        if again.state is not State.SUCCEEDED:
-            self._say_failed(again)
-        elif own:
-            self._bring_back(again)
-        return again
+        own = False
+        spec = None
+        if ran is not None:
+            notebook, _ = current_notebook(self._ipython, self._history)
+            own = Path(notebook.path).resolve() == Path(ran.path).resolve()
+            if not own:
+                notebook = from_notebook(ran.path).notebook
+            spec = edited(ran, notebook, self._history if own else None).spec
+        progress = RunProgress()
+        with _interruptible(progress):
+            again = run.resume(spec=spec, listeners=[progress, LiveOutputs()], echo=False)
+        return self._finish(again, bring_back=own)
 
-    def history(self, words: list[str]) -> Any:
+    def history(self, line: Line) -> Any:
         """`%flow history`."""
-        import pandas as pd
-
-        rows = [
-            {
-                "cell": f"[{ran.number}]",
-                "seconds": round(ran.seconds, 3),
-                "MB": round(ran.memory / 1e6, 1),
-                "set": ", ".join(ran.changes.defined),
-                "changed": ", ".join(ran.changes.changed),
-                "shares": "; ".join(" = ".join(group) for group in ran.changes.shares),
-                "read": len(ran.files.read),
-                "wrote": len(ran.files.written),
-                "effects": ", ".join(ran.effects),
-                "source": ran.source.strip().splitlines()[0][:40] if ran.source.strip() else "",
-            }
-            for ran in self._history.executed
-            if "%flow" not in ran.source
-        ]
-        return pd.DataFrame(rows)
+        return self._history.table()
 
     # -- parts ----------------------------------------------------------------------------------------------------
 
-    def _flow(
-        self, words: list[str], *, first: str | None = None, only: str | None = None
-    ) -> tuple[NotebookFlow, bool]:
-        books = [word for word in words if "=" not in word]
-        if len(books) > 1:
-            raise NbflowError(f"%flow takes one notebook, not {', '.join(books)}.\n{HELP}")
-        if books:
-            if first or only:
-                raise NbflowError("--from and --only take earlier values from this kernel: for this notebook only.")
-            return from_notebook(Path(books[0])), False
+    def _flow(self, line: Line) -> tuple[NotebookFlow, bool]:
+        if line.books:
+            return from_notebook(Path(line.books[0])), False
         notebook, notes = current_notebook(self._ipython, self._history)
         for note in notes:
             self._say(note)
-        flow = as_flow(notebook, self._ipython, self._history, first=first, only=only)
+        flow = as_flow(notebook, self._ipython, self._history, first=line.first, only=line.only)
         names = [name for group in flow.part.groups() for name in group]
-        if names and not (first or only):
+        if names and not (line.first or line.only):
             self._say(f"{', '.join(names)}: set by no cell before use; the kernel's value is sent along")
         return flow, True
+
+    def _finish(self, run: Run, *, bring_back: bool) -> Run:
+        if run.state is not State.SUCCEEDED:
+            self._say_failed(run)
+        elif bring_back:
+            self._bring_back(run)
+        return run
 
     def _bring_back(self, run: Run) -> None:
         found = run.result()
@@ -177,33 +156,41 @@ class Commands:
             for name in missing:
                 self._say(f"{name} stays as it is here: its value cannot leave the process that made it")
 
-    def _run_and_step(self, words: list[str], command: str) -> tuple[Run, str]:
-        if len(words) != 2:
-            raise NbflowError(f"%flow {command} takes a run and a step: %flow {command} RUN STEP.")
-        held = self._ipython.user_ns.get(words[0])
-        return (held if isinstance(held, Run) else Run(words[0])), words[1]
+    def _run_named(self, text: str) -> Run:
+        held = self._ipython.user_ns.get(text)
+        return held if isinstance(held, Run) else find(text)
 
-    def _run_scratch(self, words: list[str], cell: str) -> Any:
+    def _run_scratch(self, words: list[str], cell: str) -> None:
         if words != ["scratch"]:
             raise NbflowError("%%flow scratch runs a cell on the inputs of a failed step, after %flow debug RUN STEP.")
         if self._scratch is None:
             raise NbflowError("There are no inputs of a failed step here. Bring them: %flow debug RUN STEP.")
-        return self._scratch.run(cell, self._ipython)
+        run_cell(self._ipython, self._scratch, cell)
 
     def _say_failed(self, run: Run) -> None:
-        failed = [task for task in run.tasks() if task.state is State.FAILED]
+        failed = [task for task in run.tasks() if task.state in (State.FAILED, State.TIMED_OUT)]
         for task in failed[:3]:
-            self._say(f"{task.key}: {task.error}. Look into it: %flow debug {run.id} {task.key}")
-        if not failed and run.error is not None:
+            self._say(
+                f"{task.key}: {task.record.error_type}: {task.record.error_message}\n"
+                f"    Look into it: %flow debug {run.id} {task.key}. After an edit: %flow retry {run.id} {task.key}"
+            )
+        if isinstance(run.error, PathChangedError) and run.notebook_function is not None:
+            self._say(f"The edit changed in what order steps may begin, so run {run.id} ends here. Run anew: %flow run")
+        elif not failed and run.error is not None:
             self._say(str(run.error))
 
     def _say(self, text: str) -> None:
         print(text)  # noqa: T201 - the answer of a command, in the cell that gave it
 
 
-class _Parser(argparse.ArgumentParser):
-    def __init__(self, name: str) -> None:
-        super().__init__(prog=name, add_help=False, allow_abbrev=False)
-
-    def error(self, message: str) -> NoReturn:
-        raise NbflowError(f"{self.prog}: {message}.\n{HELP}")
+@contextmanager
+def _interruptible(progress: RunProgress) -> Iterator[None]:
+    """Say of a run that the user interrupts how it goes on, instead of where it was."""
+    try:
+        yield
+    except KeyboardInterrupt as error:
+        text = "KeyboardInterrupt: the run was cancelled."
+        if progress.run is not None:
+            text = f"KeyboardInterrupt: run {progress.run} was cancelled. Go on with it: %flow retry {progress.run}"
+        error._render_traceback_ = lambda: [text]  # type: ignore[attr-defined]
+        raise

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from nbflow.analysis.cells import Notebook, from_content, read_notebook
+from nbflow.analysis.cells import Cell, Notebook, from_content, read_notebook
 from nbflow.analysis.facts import OPAQUE, CellFacts
 from nbflow.analysis.knowledge import BUILTINS
 from nbflow.analysis.plan import Amendments
+from nbflow.analysis.steps import GIVEN
 from nbflow.authoring.cells.runner import take
-from nbflow.authoring.notebook import NotebookFlow, Part
-from nbflow.jupyter.history import Executed, History
+from nbflow.authoring.notebook import NotebookFlow, NotebookFunction, Part
+from nbflow.jupyter.history import Executed, History, steers
 from nbflow.model.errors import NotebookError, UnknownStepError
 
 
@@ -45,7 +47,7 @@ def current_notebook(ipython: Any, history: History) -> tuple[Notebook, list[str
         ran = latest.pop(cell.get("id", ""), None)
         if ran is not None and cell["cell_type"] == "code" and ran.source != cell["source"] and ran.began > saved:
             cell["source"] = ran.source
-    unsaved = [ran for ran in latest.values() if ran.began > saved and "%flow" not in ran.source]
+    unsaved = [ran for ran in latest.values() if ran.began > saved and not steers(ran.source)]
     if unsaved:
         numbers = ", ".join(f"[{ran.number}]" for ran in unsaved)
         notes.append(f"{numbers} ran after {path.name} was saved and is not in it: save the notebook to include it")
@@ -86,6 +88,42 @@ def _selected(whole: NotebookFlow, first: str | None, only: str | None) -> tuple
             return tuple(cell.number for step in chosen for cell in step.step.cells)
     known = ", ".join(planned.step.name for planned in steps)
     raise UnknownStepError(f"The notebook has no step {wanted!r}. Its steps: {known}.")
+
+
+def edited(ran: NotebookFunction, notebook: Notebook, history: History | None) -> NotebookFlow:
+    """What `ran` ran of a notebook, with the notebook as it is now: the same cells, wherever they stand by now.
+
+    `history`: of the kernel, if the notebook is its own. Raises NotebookError if the notebook has other steps now.
+    """
+    old = from_content(json.loads(ran.text), ran.path)
+    before = [planned.step for planned in NotebookFlow(old, ran.part).plan().steps]
+    names = {_cell_id(old, cell): step.name for step in before for cell in step.cells if cell.number != GIVEN}
+    names.pop(None, None)  # old notebooks have no ids
+    content = copy.deepcopy(notebook.content)
+    for cell in notebook.cells:
+        name = names.get(_cell_id(notebook, cell))
+        if name is not None and cell.options.name is None:
+            # An edit must not change what a step is called, else the run would not know it again.
+            told = content["cells"][cell.index].setdefault("metadata", {}).setdefault("nbflow", {})
+            told.setdefault("step", {})["name"] = name
+    only = ran.part.only
+    if only is not None:
+        ids = {_cell_id(old, cell) for cell in old.cells if cell.number in only} - {None}
+        only = tuple(cell.number for cell in notebook.cells if _cell_id(notebook, cell) in ids) or only
+    learned = recorded(notebook, history) if history is not None else ran.part.learned
+    flow = NotebookFlow(from_content(content, notebook.path), Part(only, ran.part.given, learned))
+    was, now = [step.name for step in before], [planned.step.name for planned in flow.plan().steps]
+    if now[: len(was)] != was:
+        raise NotebookError(
+            f"The notebook has other steps than the run had: {', '.join(now)}, and not {', '.join(was)}. "
+            "Run it anew: %flow run."
+        )
+    return flow
+
+
+def _cell_id(notebook: Notebook, cell: Cell) -> str | None:
+    found: str | None = notebook.content["cells"][cell.index].get("id")
+    return found
 
 
 def recorded(notebook: Notebook, history: History) -> Amendments:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import re
 import time
+from collections.abc import Callable
 from typing import Any
 
 from nbflow.analysis.options import parse_step_line
 from nbflow.jupyter.commands import Commands
 from nbflow.jupyter.history import History
+from nbflow.jupyter.lines import HELP
 from nbflow.jupyter.recorder import Recorder
 from nbflow.model.errors import DefinitionError
 
@@ -21,7 +23,8 @@ class Magics:
     def __init__(self, ipython: Any, recorder: Recorder | None = None) -> None:
         self._ipython = ipython
         self.recorder = recorder or Recorder()
-        self._step: tuple[str, str, float] | None = None  # name, source and start of the cell that runs
+        self._step: tuple[str, str, float] | None = None  # name, source and start of the step's cell that runs
+        self._info: Any = None  # IPython's own record of it
         self.history = History(ipython)
         self.flow = Commands(ipython, self.history)
 
@@ -39,19 +42,18 @@ class Magics:
     def before(self, info: Any) -> None:
         """Note that a step's cell begins."""
         match = _STEP.match(info.raw_cell or "")
-        self._step = None
-        if match is not None:
+        if match is not None:  # other cells may be the body of one that runs, as of %%capture
             try:
                 name = parse_step_line(match[1], "this cell").name or "step"
             except DefinitionError:
                 return
-            self._step = (name, info.raw_cell[match.end() :], time.time())
+            self._step, self._info = (name, info.raw_cell[match.end() :], time.time()), info
 
     def after(self, result: Any) -> None:
         """Put a step's cell on record."""
-        if self._step is not None:
+        if self._step is not None and result.info is self._info:
             name, source, started = self._step
-            self._step = None
+            self._step = self._info = None
             self.recorder.record(name, source, started, result.error_before_exec or result.error_in_exec)
 
 
@@ -67,5 +69,13 @@ def register(ipython: Any) -> Magics:
         hook = "before" if name == "pre_run_cell" else "after"
         ipython.events.register(name, getattr(magics, hook))
         ipython.events.register(name, getattr(magics.history, hook))
-    ipython.register_magic_function(magics.flow, "line_cell", "flow")
+    ipython.register_magic_function(_flow(magics.flow), "line_cell", "flow")
     return magics
+
+
+def _flow(commands: Commands) -> Callable[..., Any]:
+    def flow(line: str, cell: str | None = None) -> Any:
+        return commands(line, cell)
+
+    flow.__doc__ = HELP  # what `%flow?` shows
+    return flow

@@ -14,7 +14,7 @@ from nbflow.model.events import OUTPUT, RUN_FINISHED, Event
 from nbflow.views.outputs import CellOutputs
 
 _TICK = 0.3  # seconds between redraws
-_LONGEST = 20_000  # characters of one text that are shown; the executed notebook has all of it
+_LONGEST = 20_000  # characters of one text that are shown
 _ANSI = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
 _ERROR_STYLE = "border-left:3px solid #d55e00;padding-left:6px"
 _STDERR_STYLE = "border-left:3px solid #e69f00;padding-left:6px"
@@ -123,15 +123,22 @@ def _html(output: Mapping[str, Any]) -> str:
 
 
 def _pre(text: str, style: str) -> str:
-    text = _ANSI.sub("", text)
-    if len(text) > _LONGEST:
-        text = f"{text[:_LONGEST]}\n… {len(text) - _LONGEST:,} more characters; the executed notebook has them"
-    return f'<pre style="margin:0;white-space:pre-wrap;{style}">{escape(text)}</pre>'
+    return f'<pre style="margin:0;white-space:pre-wrap;{style}">{escape(_cut(text))}</pre>'
 
 
 def _text(output: Mapping[str, Any]) -> str:
     if output["output_type"] == "stream":
-        return str(output["text"]).rstrip("\n")
+        return _cut(output["text"]).rstrip("\n")
     if output["output_type"] == "error":
-        return f"{output['ename']}: {output['evalue']}"
-    return str(output["data"].get("text/plain", ""))
+        return _cut("\n".join(output["traceback"])) or f"{output['ename']}: {output['evalue']}"
+    return _cut(str(output["data"].get("text/plain", "")))
+
+
+def _cut(text: str) -> str:
+    """A text without colours; of a long one the beginning, and the end, which is what is new."""
+    left_out = len(text) - _LONGEST
+    if left_out <= 0:
+        return _ANSI.sub("", text)
+    half = _LONGEST // 2
+    note = f"\n… {left_out:,} characters are left out here; the executed notebook has them …\n"
+    return _ANSI.sub("", text[:half]) + note + _ANSI.sub("", text[-half:])

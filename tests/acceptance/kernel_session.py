@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -13,6 +13,7 @@ import nbformat
 from jupyter_client.manager import start_new_kernel
 
 ROOT = Path(__file__).parents[2]
+_COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 _TAG = re.compile(r"<[^>]+>")
 
 
@@ -26,6 +27,11 @@ class Answer(NamedTuple):
     next_input: str  # what the next cell is filled with
     pages: str  # what a pager shows
     messages: tuple[dict[str, Any], ...]
+
+    @property
+    def trace(self) -> str:
+        """The traceback without colours."""
+        return _COLOUR.sub("", self.error)
 
     @property
     def plain_html(self) -> str:
@@ -43,7 +49,7 @@ class Session:
         self.path = folder / f"{title}.ipynb"
         self.cells: list[Any] = []
         self._save()
-        environment = {**os.environ, "PYTHONPATH": str(ROOT), "NO_COLOR": "1"}
+        environment = {**os.environ, "PYTHONPATH": str(ROOT), "NBFLOW_HOME": str(folder / "home")}
         environment.pop("JPY_SESSION_NAME", None)
         if page:
             environment["JPY_SESSION_NAME"] = str(self.path)
@@ -58,6 +64,22 @@ class Session:
         self.cells.append(made)
         self._save()
         return self._run(source, made["id"])
+
+    def cells_of(self, *sources: str) -> None:
+        """Type cells and run them; none may fail."""
+        for source in sources:
+            answer = self.cell(source)
+            assert not answer.error, answer.trace
+
+    def type(self, *sources: str) -> None:
+        """Type cells without running them."""
+        for source in sources:
+            self.cells.append(nbformat.v4.new_code_cell(source, id=f"cell-{len(self.cells)}"))
+        self._save()
+
+    def flow(self, line: str, *, into: str = "") -> Answer:
+        """Give `%flow` a line, in a cell that is not kept."""
+        return self.cell(f"{into} = %flow {line}" if into else f"%flow {line}", page=False)
 
     def again(self, position: int) -> Answer:
         """Run a cell of the page once more, as it stands there."""
@@ -74,7 +96,7 @@ class Session:
         self._save()
 
     def clear(self) -> None:
-        """Begin anew in the same kernel: an empty page, no variables and no history."""
+        """Begin anew in the same kernel, where nbflow is loaded: an empty page, no variables and no history."""
         self.cells.clear()
         self._save()
         self._run("%reset -f", None)
@@ -92,8 +114,9 @@ class Session:
         self.manager.shutdown_kernel(now=True)
 
     def _run(self, source: str, cell_id: str | None) -> Answer:
-        told: list[dict[str, Any]] = []
-        reply = self._ask(source, cell_id, told)
+        asked = self._send(source, cell_id)
+        told = self.messages_until(asked, _idle)
+        reply = self._reply(asked)
         text, html, error, kinds = "", "", "", []
         for message in told:
             content = message["content"]
@@ -107,8 +130,27 @@ class Session:
         pages = "".join(part["data"]["text/plain"] for part in payload if part["source"] == "page")
         return Answer(text, html, error, tuple(kinds), filled, pages, tuple(told))
 
-    def _ask(self, source: str, cell_id: str | None, told: list[dict[str, Any]]) -> Any:
-        """Send a cell as JupyterLab does, with its id, which `execute_interactive` cannot; wait until it has ended."""
+    def begin(self, source: str) -> str:
+        """Send a cell that is not kept, and do not wait for it; returns the id of the request."""
+        return self._send(source, None)
+
+    def messages_until(self, asked: str, condition: Callable[[dict[str, Any]], bool]) -> list[dict[str, Any]]:
+        """What a request shows until a message meets a condition."""
+        told: list[dict[str, Any]] = []
+        while not told or not condition(told[-1]):
+            found = self.client.get_iopub_msg(timeout=60)
+            if found["parent_header"].get("msg_id") == asked:
+                told.append(found)
+        return told
+
+    def end(self, asked: str) -> str:
+        """Wait for a request; returns the traceback that it showed."""
+        told = self.messages_until(asked, _idle)
+        self._reply(asked)
+        return "".join("\n".join(message["content"].get("traceback", ())) for message in told)
+
+    def _send(self, source: str, cell_id: str | None) -> str:
+        """As JupyterLab does, with the id of the cell, for which the client has no argument."""
         client: Any = self.client
         content = {
             "code": source, "silent": False, "store_history": True, "user_expressions": {}, "allow_stdin": False,
@@ -116,18 +158,17 @@ class Session:
         }  # fmt: skip
         message = client.session.msg("execute_request", content, metadata={"cellId": cell_id} if cell_id else {})
         client.shell_channel.send(message)
-        asked = message["header"]["msg_id"]
+        return str(message["header"]["msg_id"])
+
+    def _reply(self, asked: str) -> Any:
         while True:
-            found = client.get_iopub_msg(timeout=60)
-            if found["parent_header"].get("msg_id") != asked:
-                continue
-            told.append(found)
-            if found["msg_type"] == "status" and found["content"]["execution_state"] == "idle":
-                break
-        while True:
-            reply = client.get_shell_msg(timeout=60)
+            reply: Any = self.client.get_shell_msg(timeout=60)
             if reply["parent_header"].get("msg_id") == asked:
                 return reply
 
     def _save(self) -> None:
         nbformat.write(nbformat.v4.new_notebook(cells=self.cells), self.path)
+
+
+def _idle(message: dict[str, Any]) -> bool:
+    return bool(message["msg_type"] == "status" and message["content"]["execution_state"] == "idle")

@@ -110,7 +110,7 @@ def test_of_a_large_frame_it_is_said_that_it_may_have_changed_and_not_that_it_is
 @pytest.mark.parametrize("size", [2**20, 10**6, 2**20 - 8])
 def test_a_change_all_over_a_large_array_is_seen(size: int) -> None:
     kernel = Kernel(array=np.ones(size))
-    assert kernel.run("array *= 2").changed == ("array",)
+    assert kernel.run("array[:-100] *= 2").changed == ("array",)
     assert kernel.run("array[-1] = 0").changed == ("array",)
 
 

@@ -43,3 +43,17 @@ def test_a_wrong_option_stops_the_cell(shell: Any) -> None:
 def test_other_cells_are_left_alone(shell: Any) -> None:
     shell.run_cell("y = 1")
     assert shell._nbflow_magics.recorder.taken == []
+
+
+def test_a_step_cell_with_a_cell_magic_is_recorded_once_and_as_a_whole(shell: Any) -> None:
+    shell.run_cell("%%step load\n%%capture out\nz = 1")
+    assert shell._nbflow_magics.recorder.taken == [("load", "%%capture out\nz = 1", True)]
+    assert [(one.source, one.changes.defined) for one in shell._nbflow_magics.history.executed] == [
+        ("%%step load\n%%capture out\nz = 1", ("out", "z"))
+    ]
+
+
+def test_registering_twice_changes_nothing(shell: Any) -> None:
+    assert register(shell) is shell._nbflow_magics
+    shell.run_cell("%%step once\n1")
+    assert len(shell._nbflow_magics.recorder.taken) == 1

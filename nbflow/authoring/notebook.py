@@ -195,6 +195,9 @@ class _Values(Mapping[str, Any]):
             raise KeyError(name)
         return final_value(self._fetch(self._tasks[name]), name)
 
+    def __contains__(self, name: object) -> bool:
+        return name in self._tasks
+
     def __iter__(self) -> Iterator[str]:
         return iter(self._tasks)
 

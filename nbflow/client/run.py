@@ -148,9 +148,10 @@ class Run:
         self.wait(timeout)
         if self._session is not None and self._session.outcome is not None:
             outcome = self._session.outcome
-            if outcome.error is not None:
+            if outcome.error is None:
+                return outcome.value
+            if self.record.state != State.SUCCEEDED:  # as it is, unless another handle went on with it
                 raise with_user_frames(outcome.error)
-            return outcome.value
         record = self.record
         if record.state != State.SUCCEEDED:
             raise self.error or RunFailedError(f"Run {self.id} is {record.state} and has no result.")

@@ -243,8 +243,10 @@ def _classes(walk: Walk, left: type, right: type, path: str) -> None:
 
 
 def _members(kind: type) -> dict[str, Any]:
-    unimportant = {"__dict__", "__weakref__", "__doc__", "__firstlineno__", "__static_attributes__", "_abc_impl",
-                   "__annotate_func__", "__annotations_cache__"}  # fmt: skip
+    unimportant = {
+        "__dict__", "__slotnames__", "__weakref__", "__doc__", "__firstlineno__", "__static_attributes__",
+        "_abc_impl", "__annotate_func__", "__annotations_cache__",
+    }  # fmt: skip
     return {name: value for name, value in vars(kind).items() if name not in unimportant}
 
 

@@ -53,7 +53,6 @@ def test_all_is_well_when_the_page_was_run_from_top_to_bottom(session: Session) 
     assert clean(session)
 
 
-@pytest.mark.xfail(strict=True, reason="compare() takes pickle's own note in a class, __slotnames__, for an attribute")
 def test_all_is_well_with_classes_of_the_notebook(session: Session) -> None:
     session.cells_of("class Box:\n    size = 1\nbox = Box()", "box.size = 2")
     told(session)

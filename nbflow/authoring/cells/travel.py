@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import functools
 import io
+import linecache
 import pickle
 import sys
 import threading
@@ -39,6 +40,7 @@ class Namespace:
         self._tokens: dict[int, str] = {}
         self._objects: dict[str, Any] = {}
         self._held: dict[type, Seen] = {}
+        self._sources: dict[str, str] = {}
 
     def token(self, found: Any) -> str:
         """The token of a function or class that a cell defined."""
@@ -60,6 +62,13 @@ class Namespace:
     def classes(self) -> dict[str, type]:
         """The classes of the notebook's that are known here, by their tokens."""
         return {token: found for token, found in self._objects.items() if isinstance(found, type)}
+
+    def source(self, filename: str) -> str:
+        """The source of a cell that is known under `filename`; "" for others."""
+        if filename not in self._sources:
+            mine = filename.startswith("<ipython-input-")
+            self._sources[filename] = "".join(linecache.getlines(filename)) if mine else ""
+        return self._sources[filename]
 
     def held_by(self, found: type) -> Seen:
         """What a class holds, as it was when somebody first asked since `forget`."""
@@ -134,7 +143,7 @@ class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]
         closure = list(found.__closure__ or ())
         state = (
             found.__defaults__, found.__kwdefaults__, found.__dict__ or None, found.__qualname__, found.__doc__,
-            dict(found.__annotations__), found.__module__, closure,
+            dict(found.__annotations__), found.__module__, closure, self._namespace.source(found.__code__.co_filename),
         )  # fmt: skip
         made = (_function, (self._namespace.token(found), found.__code__, found.__name__, found.__closure__))
         return (*made, state, None, None, _fill_function)
@@ -268,7 +277,10 @@ def _function(token: str, code: types.CodeType, name: str, closure: tuple[types.
 
 
 def _fill_function(found: types.FunctionType, state: tuple[Any, ...]) -> None:
-    defaults, keywords, attributes, qualname, doc, annotations, module, closure = state
+    defaults, keywords, attributes, qualname, doc, annotations, module, closure, source = state
+    filename = found.__code__.co_filename
+    if source and filename not in linecache.cache:  # tracebacks show the lines of the cell
+        linecache.cache[filename] = (len(source), None, source.splitlines(keepends=True), filename)
     found.__defaults__, found.__kwdefaults__, found.__qualname__ = defaults, keywords, qualname
     found.__doc__, found.__annotations__, found.__module__ = doc, annotations, module
     found.__dict__.update(attributes or {})

@@ -15,9 +15,9 @@ if TYPE_CHECKING:
     from nbflow.authoring.patterns import finish_order, first, now, parallel_reduce, random, uuid, wait
     from nbflow.authoring.step import Step, step
     from nbflow.client.run import Run, runs
-    from nbflow.executors.context import current, heartbeat
     from nbflow.model import errors
     from nbflow.model.errors import NbflowError, RunFailedError, StepTimeoutError, TaskCancelledError, TaskError
+    from nbflow.running.context import current, heartbeat
     from nbflow.settings import configure
 
     __version__: str
@@ -54,7 +54,7 @@ _HOMES = {
     "nbflow.authoring.patterns": ("finish_order", "first", "now", "parallel_reduce", "random", "uuid", "wait"),
     "nbflow.authoring.step": ("Step", "step"),
     "nbflow.client.run": ("Run", "runs"),
-    "nbflow.executors.context": ("current", "heartbeat"),
+    "nbflow.running.context": ("current", "heartbeat"),
     "nbflow.model.errors": ("NbflowError", "RunFailedError", "StepTimeoutError", "TaskCancelledError", "TaskError"),
     "nbflow.settings": ("configure",),
 }

@@ -16,11 +16,11 @@ from nbflow.authoring.step import Step, by_name
 from nbflow.client.run import Run
 from nbflow.engine import loader, session
 from nbflow.engine.frames import FRAME
-from nbflow.executors import context
-from nbflow.executors.failure import with_user_frames
 from nbflow.model.errors import DefinitionError, StorageError
 from nbflow.model.names import check_name
 from nbflow.model.specs import FlowSpec, Parameter, StepSpec
+from nbflow.running import context
+from nbflow.running.failure import with_user_frames
 
 if TYPE_CHECKING:
     from nbflow.model.events import Listener

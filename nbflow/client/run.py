@@ -15,7 +15,6 @@ from nbflow.client.pictures import run_picture
 from nbflow.client.task import Task, stored_error
 from nbflow.engine import session as session_module
 from nbflow.engine import stores
-from nbflow.executors.failure import of_cells, with_user_frames
 from nbflow.model.errors import (
     NotebookError,
     RunFailedError,
@@ -31,6 +30,7 @@ from nbflow.model.records import (
     StoredValue,
 )
 from nbflow.model.states import State
+from nbflow.running.failure import of_cells, with_user_frames
 
 if TYPE_CHECKING:
     from nbflow.engine.session import Session

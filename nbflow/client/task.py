@@ -6,11 +6,11 @@ import json
 import time
 from typing import TYPE_CHECKING, Any
 
-from nbflow.executors.attempt import restore_error
 from nbflow.model.errors import NbflowError, TaskError
 from nbflow.model.ports import Ref
 from nbflow.model.records import AttemptRecord, ErrorRecord, LogRecord, StoredValue, TaskRecord
 from nbflow.model.states import State
+from nbflow.running.attempt import restore_error
 
 if TYPE_CHECKING:
     from nbflow.client.run import Run

@@ -19,13 +19,13 @@ from nbflow.engine.cache import Reuse, cache_key
 from nbflow.engine.decide import Consequences, Decider, Failure, Task
 from nbflow.engine.placeholders import Packed, input_digest
 from nbflow.engine.replay import stored_value
-from nbflow.executors.attempt import error_record, restore_error
 from nbflow.model.errors import NbflowError, TaskCancelledError
 from nbflow.model.events import TASK_CREATED, TASK_STATE
 from nbflow.model.ports import Inputs
 from nbflow.model.records import StoredValue
 from nbflow.model.specs import StepSpec
 from nbflow.model.states import State
+from nbflow.running.attempt import error_record, restore_error
 from nbflow.values.identity import code_digest
 
 if TYPE_CHECKING:

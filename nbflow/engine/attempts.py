@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 
 from nbflow.engine.decide import Failure
 from nbflow.engine.frames import no_frame
-from nbflow.executors.attempt import error_record, restore_error
 from nbflow.model.errors import RunActiveError, StorageError, TaskCancelledError
 from nbflow.model.events import OUTPUT, PROGRESS, TASK_STATE
 from nbflow.model.ports import Finished, Inputs, Output, Progress, Report, Started, Work
 from nbflow.model.states import State
+from nbflow.running.attempt import error_record, restore_error
 
 if TYPE_CHECKING:
     from nbflow.engine.advance import Engine

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 from nbflow.engine.frames import FRAME, FlowThreads, Frame
 from nbflow.engine.placeholders import ATOMS, is_placeholder, task_of
-from nbflow.executors.attempt import load_inputs
 from nbflow.model.errors import CodecError, CycleError
 from nbflow.model.ports import Inputs
+from nbflow.running.attempt import load_inputs
 
 if TYPE_CHECKING:
     from nbflow.engine.advance import Engine

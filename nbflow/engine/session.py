@@ -23,14 +23,15 @@ from nbflow.engine.frames import Frame
 from nbflow.engine.journal import Journal
 from nbflow.engine.replay import History
 from nbflow.engine.versions import input_bytes, parameter_texts, run_update, version_record
-from nbflow.executors import context, registry
-from nbflow.executors.attempt import error_record
-from nbflow.executors.clock import SystemClock
+from nbflow.executors import registry
 from nbflow.model import names
 from nbflow.model.errors import CodecError, NbflowError, RunActiveError, StorageError, TaskCancelledError
 from nbflow.model.events import IGNORED_ERROR, RUN_FINISHED, RUN_STARTED, WARNING, Listener
 from nbflow.model.records import RunRecord
 from nbflow.model.states import State
+from nbflow.running import context
+from nbflow.running.attempt import error_record
+from nbflow.running.clock import SystemClock
 
 if TYPE_CHECKING:
     from nbflow.model.ports import Clock, Executor

@@ -8,11 +8,11 @@ from collections.abc import Callable
 from contextvars import copy_context
 from typing import TYPE_CHECKING
 
-from nbflow.executors import capture
-from nbflow.executors.attempt import Site, never_begun, perform
-from nbflow.executors.interrupt import Interruptible, in_main, signals
 from nbflow.model.ports import Report, Work
 from nbflow.model.states import State
+from nbflow.running import capture
+from nbflow.running.attempt import Site, never_begun, perform
+from nbflow.running.interrupt import Interruptible, in_main, signals
 
 if TYPE_CHECKING:
     from nbflow.model.ports import Clock

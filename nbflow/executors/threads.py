@@ -9,11 +9,11 @@ from contextvars import Context
 from queue import SimpleQueue
 from typing import TYPE_CHECKING
 
-from nbflow.executors import capture
-from nbflow.executors.attempt import Site, given_up, never_begun, perform
-from nbflow.executors.interrupt import GRACE, Interruptible
 from nbflow.model.ports import Finished, Report, Work
 from nbflow.model.states import State
+from nbflow.running import capture
+from nbflow.running.attempt import Site, given_up, never_begun, perform
+from nbflow.running.interrupt import GRACE, Interruptible
 
 if TYPE_CHECKING:
     from nbflow.model.ports import Clock

@@ -15,12 +15,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from nbflow.executors.clock import SystemClock
-from nbflow.executors.failure import restore_error
 from nbflow.model.ports import Executor, Finished, Inputs, Output, Progress, Ref, Report, Work
 from nbflow.model.records import StoredValue
 from nbflow.model.specs import StepSpec
 from nbflow.model.states import State
+from nbflow.running.clock import SystemClock
+from nbflow.running.failure import restore_error
 from nbflow.testing import steps
 from nbflow.values.artifacts import open_store
 from nbflow.values.signing import Signer
@@ -170,7 +170,7 @@ def _a_traceback_shows_the_code_of_the_user_only(bench: Bench) -> None:
     record = bench.finished(bench.submit(lambda: dict[str, int]()["missing"])).error
     assert record is not None
     assert (record.type, record.message) == ("KeyError", "'missing'")
-    assert "executors/attempt.py" not in record.traceback
+    assert "running/attempt.py" not in record.traceback
     assert "<lambda>" in record.traceback
 
 

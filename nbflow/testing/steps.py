@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from nbflow.executors.context import current, heartbeat
+from nbflow.running.context import current, heartbeat
 
 
 class SuiteError(Exception):

@@ -24,7 +24,7 @@ OUTSIDE = {
     "anywidget": (("jupyter/",), ("views/",)),
     "IPython": (
         ("jupyter/", "authoring/cells/shell.py"),
-        ("views/", "analysis/", "authoring/", "executors/display.py", "cli/"),
+        ("views/", "analysis/", "authoring/", "running/display.py", "cli/"),
     ),
     "nbformat": ((), ("analysis/", "authoring/", "jupyter/", "client/", "cli/")),
     "typer": (("cli/",), ()),

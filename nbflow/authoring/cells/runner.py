@@ -15,8 +15,8 @@ from nbflow.analysis.plan import HISTORY_NAMES
 from nbflow.authoring.cells import files, process_state, python_modules, sharing, travel
 from nbflow.authoring.cells.records import CellsWork, CellValues, Piece, Report
 from nbflow.authoring.cells.sharing import Reach
-from nbflow.executors import capture
-from nbflow.executors.context import current
+from nbflow.running import capture
+from nbflow.running.context import current
 
 _ATOMS = (int, float, str, bool, bytes, complex, type(None), types.ModuleType, types.BuiltinFunctionType)
 

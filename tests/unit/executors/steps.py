@@ -9,7 +9,7 @@ import threading
 import time
 from pathlib import Path
 
-from nbflow.executors.context import heartbeat
+from nbflow.running.context import heartbeat
 
 
 def pid():

@@ -9,8 +9,8 @@ from contextvars import copy_context
 
 import pytest
 
-from nbflow.executors.context import current, heartbeat
 from nbflow.model.ports import Output
+from nbflow.running.context import current, heartbeat
 from nbflow.testing import steps as suite_steps
 
 pytestmark = pytest.mark.parametrize("name", ["serial", "threads"])

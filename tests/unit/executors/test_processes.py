@@ -8,9 +8,9 @@ import threading
 import psutil
 import pytest
 
-from nbflow.executors.clock import SystemClock
 from nbflow.model.errors import UnpicklableError, WorkerLostError
 from nbflow.model.states import State
+from nbflow.running.clock import SystemClock
 from nbflow.testing import steps as suite_steps
 from tests.unit.executors import steps
 
@@ -185,7 +185,7 @@ def gone(pid):
 
 def released(pid):
     """Wait until the child is among the warm ones."""
-    from nbflow.executors.children import children
+    from nbflow.running.children import children
 
     ready = threading.Event()
     while pid not in {child.pid for child, _ in children()._idle}:

@@ -4,8 +4,8 @@ import sys
 import pytest
 
 from nbflow.executors import registry
-from nbflow.executors.clock import SystemClock
 from nbflow.model.errors import ConfigError
+from nbflow.running.clock import SystemClock
 
 
 @pytest.mark.parametrize("name", ["serial", "threads", "processes"])
@@ -33,7 +33,7 @@ def test_executors_of_other_packages_are_found_by_entry_point(tmp_path, monkeypa
 
 def test_importing_executors_is_light():
     heavy = {"asyncio", "multiprocessing", "concurrent.futures", "IPython", "pandas", "sqlalchemy", "cloudpickle"}
-    modules = "nbflow.executors.registry, nbflow.executors.threads, nbflow.executors.child"
+    modules = "nbflow.executors.registry, nbflow.executors.threads, nbflow.running.child"
     code = f"import sys, {modules}; print({heavy} & sys.modules.keys())"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=30)
     assert done.stdout.strip() == "set()"

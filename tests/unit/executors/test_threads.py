@@ -1,6 +1,6 @@
-from nbflow.executors.clock import SystemClock
 from nbflow.model.ports import Finished
 from nbflow.model.states import State
+from nbflow.running.clock import SystemClock
 from nbflow.testing import steps as suite_steps
 from tests.unit.executors import steps
 

@@ -19,12 +19,12 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Any, Protocol
 
-from nbflow.executors import wire
-from nbflow.executors.clock import SystemClock
+from nbflow.running import wire
+from nbflow.running.clock import SystemClock
 
 _log = logging.getLogger("nbflow")
 _WARM = 60.0  # seconds that an idle child is kept
-_START = "import sys; sys.path[:] = {path!r}; from nbflow.executors.child import main; main({descriptor}, {parent})"
+_START = "import sys; sys.path[:] = {path!r}; from nbflow.running.child import main; main({descriptor}, {parent})"
 
 
 class Tenant(Protocol):

@@ -5,10 +5,10 @@ from __future__ import annotations
 import os
 import signal
 
-from nbflow.executors.failure import error_record
 from nbflow.model.errors import WorkerLostError
 from nbflow.model.ports import Finished, Started, Work
 from nbflow.model.states import State
+from nbflow.running.failure import error_record
 
 
 def end(

@@ -11,16 +11,16 @@ from dataclasses import dataclass
 from types import AsyncGeneratorType, CoroutineType, GeneratorType
 from typing import TYPE_CHECKING, Any
 
-from nbflow.executors.context import CURRENT, AttemptContext
-from nbflow.executors.failure import error_record, restore_error, without_internal_frames
 from nbflow.model.errors import StepResultError, TaskCancelledError
 from nbflow.model.ports import Finished, Inputs, Ref, Report, Started
 from nbflow.model.states import State
+from nbflow.running.context import CURRENT, AttemptContext
+from nbflow.running.failure import error_record, restore_error, without_internal_frames
 
 if TYPE_CHECKING:
-    from nbflow.executors.interrupt import Interruptible
     from nbflow.model.ports import Clock, Work
     from nbflow.model.records import StoredValue
+    from nbflow.running.interrupt import Interruptible
     from nbflow.values.store import ValueStore
 
 __all__ = ["Site", "error_record", "given_up", "load_inputs", "never_begun", "perform", "restore_error"]
@@ -141,7 +141,7 @@ def never_begun(work: Work, now: float, worker: str) -> Finished:
 def _run(attempt: Interruptible, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     spec = attempt.work.spec
     if spec.is_async:
-        from nbflow.executors import async_loop
+        from nbflow.running import async_loop
 
         return async_loop.run(attempt, spec.function(*args, **kwargs))
     return attempt.call(spec.function, args, kwargs)

@@ -7,11 +7,11 @@ import threading
 from collections.abc import Coroutine
 from typing import TYPE_CHECKING, Any
 
-from nbflow.executors.clock import SystemClock
-from nbflow.executors.interrupt import GRACE
+from nbflow.running.clock import SystemClock
+from nbflow.running.interrupt import GRACE
 
 if TYPE_CHECKING:
-    from nbflow.executors.interrupt import Interruptible
+    from nbflow.running.interrupt import Interruptible
 
 _LOCK = threading.Lock()
 _LOOP: asyncio.AbstractEventLoop | None = None

@@ -14,8 +14,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, TextIO, cast
 
-from nbflow.executors import display
-from nbflow.executors.context import CURRENT, AttemptContext
+from nbflow.running import display
+from nbflow.running.context import CURRENT, AttemptContext
 
 _LOCK = threading.Lock()
 _USERS = 0

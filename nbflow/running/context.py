@@ -8,8 +8,8 @@ from collections.abc import Callable
 from contextvars import ContextVar
 from typing import TYPE_CHECKING
 
-from nbflow.executors.clock import SystemClock
 from nbflow.model.ports import Output, Progress, Report
+from nbflow.running.clock import SystemClock
 
 if TYPE_CHECKING:
     from nbflow.model.ports import Clock, Work

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from nbflow.executors.context import AttemptContext
+    from nbflow.running.context import AttemptContext
 
 _CHUNK = 65536
 

@@ -1,6 +1,6 @@
 import threading
 
-from nbflow.executors.clock import SystemClock
+from nbflow.running.clock import SystemClock
 from nbflow.testing.clock import VirtualClock
 
 

@@ -13,16 +13,16 @@ from contextlib import suppress
 from contextvars import Context
 from typing import Any
 
-from nbflow.executors import capture, wire
-from nbflow.executors.attempt import Site, perform
-from nbflow.executors.clock import SystemClock
-from nbflow.executors.context import AttemptContext
-from nbflow.executors.descriptors import Descriptors
-from nbflow.executors.functions import unpack
-from nbflow.executors.interrupt import Interruptible, in_main, signals
 from nbflow.model.ports import Output, Progress, Report, Work
 from nbflow.model.specs import StepSpec
 from nbflow.model.states import State
+from nbflow.running import capture, wire
+from nbflow.running.attempt import Site, perform
+from nbflow.running.clock import SystemClock
+from nbflow.running.context import AttemptContext
+from nbflow.running.descriptors import Descriptors
+from nbflow.running.functions import unpack
+from nbflow.running.interrupt import Interruptible, in_main, signals
 from nbflow.values.store import ValueStore
 
 _FAREWELL = 2.0  # seconds that exit handlers may take

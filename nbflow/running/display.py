@@ -15,7 +15,7 @@ from importlib.machinery import ModuleSpec, PathFinder
 from types import ModuleType, SimpleNamespace
 from typing import Any
 
-from nbflow.executors.context import CURRENT
+from nbflow.running.context import CURRENT
 
 _UNDO: dict[tuple[int, str], Callable[[], None]] = {}  # by owner and name of what was replaced
 

@@ -1,7 +1,7 @@
 import pytest
 
-from nbflow.executors.failure import error_record, restore_error
 from nbflow.model.errors import RemoteError, StepTimeoutError
+from nbflow.running.failure import error_record, restore_error
 from nbflow.testing.steps import SuiteError, lock
 
 

@@ -13,8 +13,8 @@ from nbflow.model.errors import StepTimeoutError, TaskCancelledError, TaskError
 from nbflow.model.states import State
 
 if TYPE_CHECKING:
-    from nbflow.executors.context import AttemptContext
     from nbflow.model.ports import Clock, Work
+    from nbflow.running.context import AttemptContext
 
 GRACE = 0.5  # seconds that an attempt has to end after it was asked to
 

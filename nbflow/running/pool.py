@@ -1,0 +1,311 @@
+"""Runs tasks in child processes, a few at a time."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+import threading
+from collections import deque
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from nbflow.model.ports import Finished, Output, Report, Started, Work
+from nbflow.model.states import State
+from nbflow.running import functions, losses, wire
+from nbflow.running.attempt import never_begun
+from nbflow.running.children import Child, children
+from nbflow.running.clock import SystemClock
+from nbflow.running.interrupt import GRACE, verdict_error
+
+if TYPE_CHECKING:
+    from nbflow.model.ports import Clock
+    from nbflow.model.specs import StepSpec
+    from nbflow.values.store import ValueStore
+
+_MOST_AHEAD = 16  # tasks that a child is given while it runs one, if they are short
+_SHORT, _LONG = 0.002, 0.02  # seconds
+_log = logging.getLogger("nbflow")
+_HOPELESS = 3  # children in a row that died before they began anything
+
+
+class _Leased:
+    """A child with what it was given."""
+
+    def __init__(self, child: Child) -> None:
+        self.child = child
+        self.tasks: dict[int, Work] = {}  # by ticket, in the order that they will run in
+        self.running: Started | None = None
+        self.specs: set[int] = set()  # numbers of the specs that it knows
+        self.unset: Callable[[], None] | None = None  # takes back the order to kill it when time is up
+        self.asked_back = False  # whether it was asked to give tasks back and has not answered
+
+
+class ProcessPool:
+    """Several tasks at once, in child processes: for steps that keep the interpreter busy, or may crash it."""
+
+    name = "processes"
+    inline = False
+
+    def __init__(self, *, workers: int, values: ValueStore, clock: Clock, echo: bool = False) -> None:
+        self.workers = workers
+        self._values = values
+        self._clock = clock  # for reports about what never ran; children have the time of the machine
+        self._timers = SystemClock()
+        self._echo = echo
+        self._report: Callable[[Report], None] | None = None
+        self._lock = threading.RLock()
+        self._ended = threading.Condition(self._lock)
+        self._queue: deque[Work] = deque()
+        self._open: set[int] = set()  # tickets whose last report has not been made
+        self._claimed: set[int] = set()  # of them, those about to be reported
+        self._leased: dict[Child, _Leased] = {}
+        self._specs: dict[int, tuple[int, StepSpec, Any]] = {}  # by id: number, spec (kept for its id), packed function
+        self._ahead = 0  # tasks that a child is given beyond the one it runs
+        self._hopeless = 0
+        self._delivering = threading.local()  # .now: whether this thread hands on reports, and feeds the children after
+
+    def start(self, report: Callable[[Report], None]) -> None:
+        """Begin; every report goes to `report`."""
+        self._report = report
+
+    def submit(self, work: Work) -> None:
+        """Queue `work`, and hand it to a child if one is free."""
+        with self._lock:
+            self._open.add(work.ticket)
+            try:
+                self._pack(work.spec)
+            except Exception as error:  # the function cannot go to another process
+                refused = losses.end(work, State.FAILED, error, self._clock.time())
+            else:
+                self._queue.append(work)
+                if not getattr(self._delivering, "now", False):
+                    self._feed()
+                return
+        self._finish(refused)
+
+    def cancel(self, ticket: int) -> None:
+        """End an attempt: at once if it has not begun, else softly, and after `GRACE` by killing its process."""
+        with self._lock:
+            for work in self._queue:
+                if work.ticket == ticket:
+                    self._queue.remove(work)
+                    break
+            else:
+                leased = next((each for each in self._leased.values() if ticket in each.tasks), None)
+                if leased is None:
+                    return
+                work = leased.tasks[ticket]
+                children().send(leased.child, [wire.Cancel(ticket)])
+                if leased.running is not None and leased.running.ticket == ticket:
+                    self._kill_after(GRACE, leased, leased.running, State.CANCELLED)
+                    return
+        self._finish(never_begun(work, self._clock.time(), self.name))
+
+    def help(self, done: Callable[[], bool]) -> bool:
+        """Say that another thread is of no use here."""
+        return False
+
+    def close(self, *, wait: bool = True) -> None:
+        """End: with `wait` after all submitted work, else at once and cancelling it."""
+        if not wait:
+            for ticket in sorted(self._open, reverse=True):  # those that wait first, lest they take a freed place
+                self.cancel(ticket)
+        with self._lock:
+            self._ended.wait_for(lambda: not self._open)
+            leased = list(self._leased.values())
+            self._leased.clear()
+        for each in leased:
+            if each.tasks or each.child.killed:
+                each.child.tenant = None
+                each.child.kill()
+            else:
+                children().release(each.child)
+
+    # --- handing out work, under the lock ------------------------------------------------------------------------
+
+    def _pack(self, spec: StepSpec) -> tuple[int, Any]:
+        known = self._specs.get(id(spec))
+        if known is None:
+            packed = functions.pack(spec.function, f"the function of step {spec.name!r}")
+            known = self._specs[id(spec)] = (len(self._specs), spec, packed)
+        return known[0], known[2]
+
+    def _feed(self) -> None:
+        batches: dict[Child, list[Any]] = {}
+        while self._queue:
+            leased = self._free()
+            if leased is None:
+                break
+            work = self._queue.popleft()
+            leased.tasks[work.ticket] = work
+            self._add(batches.setdefault(leased.child, []), leased, work)
+        for child, messages in batches.items():
+            children().send(child, messages)
+        if not self._queue:
+            self._even_out()
+
+    def _free(self) -> _Leased | None:
+        """The child to be given the next task, if there is one."""
+        best = min(self._leased.values(), key=lambda leased: len(leased.tasks), default=None)
+        if best is not None and not best.tasks:
+            return best
+        if len(self._leased) < self.workers:
+            return self._lease()
+        return best if best is not None and len(best.tasks) <= self._ahead else None
+
+    def _lease(self) -> _Leased:
+        child = children().lease(self)
+        leased = self._leased[child] = _Leased(child)
+        try:
+            cwd: str | None = os.getcwd()
+        except OSError:  # the folder is gone
+            cwd = None
+        children().send(child, [wire.Lease(list(sys.path), cwd, dict(os.environ), self._values.config())])
+        return leased
+
+    def _add(self, messages: list[Any], leased: _Leased, work: Work) -> None:
+        number, packed = self._pack(work.spec)
+        if number not in leased.specs:
+            leased.specs.add(number)
+            messages.append(wire.Spec(number, work.spec.name, work.spec.is_async, packed))
+        messages.append(
+            wire.Task(work.ticket, number, work.inputs, work.run, work.seq, work.key, work.attempt, work.timeout)
+        )
+
+    def _even_out(self) -> None:
+        """If a child has nothing to do, ask the one with the most tasks ahead for some of them back."""
+        if all(leased.tasks for leased in self._leased.values()):
+            return
+        most = max(self._leased.values(), key=lambda leased: len(leased.tasks))
+        ahead = len(most.tasks) - 1
+        if ahead > 0 and not most.asked_back:
+            most.asked_back = True
+            children().send(most.child, [wire.GiveBack((ahead + 1) // 2)])
+
+    # --- what children say, on the listening thread --------------------------------------------------------------
+
+    def received(self, child: Child, messages: list[Any]) -> None:
+        """Take reports and tasks that come back."""
+        reports: list[Report] = []
+        with self._lock:
+            leased = self._leased.get(child)
+            if leased is None:
+                return
+            for message in messages:
+                if isinstance(message, wire.GivenBack):
+                    leased.asked_back = False
+                    back = [leased.tasks.pop(ticket) for ticket in message.tickets if ticket in leased.tasks]
+                    self._queue.extendleft(work for work in reversed(back) if work.ticket in self._open)
+                elif self._take(leased, message):
+                    reports.append(message)
+        self._hand_on(reports)
+
+    def died(self, child: Child, exit: str) -> None:
+        """Report the task that was lost with a child; those that waited in it go to others."""
+        with self._lock:
+            leased = self._leased.pop(child, None)
+            if leased is None:
+                return
+            running = leased.tasks.pop(leased.running.ticket, None) if leased.running is not None else None
+            waiting = [work for work in leased.tasks.values() if work.ticket in self._open]
+            self._hopeless = 0 if leased.running is not None or child.killed else self._hopeless + 1
+            ends: list[Report] = []
+            now = self._clock.time()
+            if running is not None and leased.running is not None:
+                ends.append(losses.lost(running, leased.running, exit, now))
+            if self._hopeless >= _HOPELESS:
+                ends += [losses.end(work, State.FAILED, losses.no_start(exit), now) for work in waiting]
+            else:
+                self._queue.extendleft(reversed(waiting))
+        self._hand_on(ends)
+
+    def _take(self, leased: _Leased, report: Report) -> bool:
+        """Note what a report means for the child; returns whether it is to be handed on."""
+        if type(report) is Started:
+            leased.running = report
+            self._hopeless = 0
+            work = leased.tasks[report.ticket]
+            if report.ticket not in self._open:
+                self._kill_after(GRACE, leased, report, State.CANCELLED)  # it began while it was being cancelled
+            elif work.timeout is not None:
+                self._kill_after(work.timeout + GRACE, leased, report, State.TIMED_OUT)
+        elif type(report) is Finished:
+            leased.running = None
+            leased.tasks.pop(report.ticket, None)
+            if leased.unset is not None:
+                leased.unset()
+                leased.unset = None
+            seconds = report.finished_at - report.started_at
+            if seconds < _SHORT:
+                self._ahead = min(_MOST_AHEAD, self._ahead * 2 + 1)
+            elif seconds > _LONG:
+                self._ahead = 0
+        return report.ticket in self._open
+
+    def _hand_on(self, reports: list[Report]) -> None:
+        self._delivering.now = True
+        try:
+            for report in reports:
+                try:
+                    self._hand_on_one(report)
+                except Exception:  # one report's trouble must not keep the others of its batch back
+                    _log.exception("The receiver of an executor's reports failed.")
+        finally:
+            self._delivering.now = False
+            with self._lock:
+                self._feed()
+
+    def _hand_on_one(self, report: Report) -> None:
+        if type(report) is Finished:
+            self._finish(report)
+        elif self._report is not None:
+            if type(report) is Output and self._echo:
+                _echo(report)
+            self._report(report)
+
+    def _finish(self, end: Finished) -> None:
+        """Make the last report of a ticket, unless it was made."""
+        with self._lock:
+            if end.ticket not in self._open or end.ticket in self._claimed:
+                return
+            self._claimed.add(end.ticket)
+        try:
+            if self._report is not None:
+                self._report(end)
+        finally:
+            with self._lock:
+                self._claimed.discard(end.ticket)
+                self._open.discard(end.ticket)
+                if not self._open:
+                    self._ended.notify_all()
+
+    # --- bad ends ------------------------------------------------------------------------------------------------
+
+    def _kill_after(self, seconds: float, leased: _Leased, started: Started, verdict: State) -> None:
+        def kill() -> None:
+            with self._lock:
+                if leased.running is not started:
+                    return
+                work = leased.tasks.pop(started.ticket)
+                leased.child.kill()
+            error = verdict_error(verdict, work)
+            self._finish(losses.end(work, verdict, error, self._clock.time(), started=started, exit="signal 9"))
+
+        if leased.unset is not None:
+            leased.unset()
+        leased.unset = self._timers.call_at(self._timers.time() + seconds, kill)
+
+
+def _echo(report: Output) -> None:
+    stream = {"stdout": sys.stdout, "stderr": sys.stderr}.get(report.stream)
+    if stream is None:
+        return
+    try:
+        try:
+            stream.write(report.text)
+        except UnicodeEncodeError:
+            stream.write(report.text.encode("ascii", "backslashreplace").decode())
+        stream.flush()
+    except (OSError, ValueError):
+        pass  # nobody reads it any more, or it was closed; the output is on record all the same

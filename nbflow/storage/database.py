@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TypeVar
 
 from sqlalchemy import Connection, Engine, insert, inspect, make_url, select
 
 from nbflow.model.errors import DatabaseMissingError, DatabaseNewerError
 from nbflow.storage import engines, schema
 from nbflow.storage.errors import translated
+from nbflow.storage.retrying import PATIENCE, retry
+
+T = TypeVar("T")
 
 _MIGRATION_LOCK = 7_226_337  # of PostgreSQL's advisory locks
 
@@ -23,26 +28,64 @@ class Database:
         self.engine = engine
         self.dialect = engine.dialect.name
         self.closed = False
+        self.patience = PATIENCE  # seconds for which a lost connection is tried again
         self._file = file  # None: on a server
         self._inode = file.stat().st_ino if file is not None else 0
+        self._writer = engine.execution_options(nbflow_write=True)
         # PostgreSQL would else show each statement what was committed just before it.
         self._reader = engine if file is not None else engine.execution_options(isolation_level="REPEATABLE READ")
 
     @contextmanager
     def read(self) -> Iterator[Connection]:
-        """A connection that sees one consistent state."""
-        self._check_there()
-        with translated(self.url), self._reader.begin() as connection:
+        """A connection that sees one consistent state. Waits for a server that is away; see also `retrying`."""
+        with self._transaction(self._reader, self.patience) as connection:
             yield connection
 
     @contextmanager
     def write(self) -> Iterator[Connection]:
-        """A connection in a transaction that is committed at the end, or rolled back on an error."""
+        """A connection in a transaction that is committed at the end, or rolled back on an error.
+
+        Waits for a server that is away, but raises DatabaseUnreachableError when the connection is lost later on, and
+        nobody knows then whether what was written is committed; see `retrying`.
+        """
+        with self._transaction(self._writer, self.patience) as connection:
+            yield connection
+
+    def retrying(
+        self,
+        action: Callable[[Connection], T],
+        *,
+        write: bool = True,
+        patience: float | None = None,
+        wait: Callable[[float], object] = time.sleep,
+    ) -> T:
+        """Run `action(connection)` in one transaction, again and again until the connection holds; its result.
+
+        When the connection is lost during the commit, nobody can tell whether it happened. So `action` has to do no
+        harm after its own commit: it makes up no ids or tokens (they are made outside of it), inserts with "on conflict
+        do nothing", sets values and adds nothing to them, and takes what already carries its own token for its own.
+        It may change nothing but the database.
+
+        `write=False`: one consistent state to read. `patience` (default: the database's) and `wait` as in `retry`.
+        """
+        engine = self._writer if write else self._reader
+
+        def attempt() -> T:
+            with self._transaction(engine, 0.0) as connection:
+                return action(connection)
+
+        return retry(attempt, patience=self.patience if patience is None else patience, wait=wait)
+
+    @contextmanager
+    def _transaction(self, engine: Engine, patience: float) -> Iterator[Connection]:
+        connected = retry(lambda: self._connect(engine), patience=patience)
+        with translated(self.url), connected as connection, connection.begin():
+            yield connection
+
+    def _connect(self, engine: Engine) -> Connection:
         self._check_there()
-        with translated(self.url), self.engine.connect() as plain:
-            connection = plain.execution_options(nbflow_write=True)
-            with connection.begin():
-                yield connection
+        with translated(self.url):
+            return engine.connect()
 
     def _check_there(self) -> None:
         """Raise if the file was removed: SQLite would go on with what nobody can ever open again."""
@@ -90,7 +133,9 @@ def open_database(url: str, *, create: bool = True, read_only: bool = False, tim
         engine = engines.postgresql(url, read_only=read_only, timeout=timeout)
     database = Database(shown, engine, file)
     try:
+        database.patience = 0.0  # a wrong URL is told at once
         _bring_up_to_date(database, create=may_create)
+        database.patience = PATIENCE
     except BaseException:
         database.close()
         raise

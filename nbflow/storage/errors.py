@@ -34,7 +34,13 @@ _POSTGRES = {
     "25006": (errors.DatabaseReadOnlyError, "{url} is read-only."),
     "55P03": (errors.DatabaseLockedError, "Another session holds a lock in {url} for too long."),
     "42501": (errors.DatabaseReadOnlyError, "This user may not write to {url}."),
+    "40001": (errors.DatabaseLockedError, "Another session changed the same in {url} at the same moment. Try again."),
+    "40P01": (errors.DatabaseLockedError, "Two sessions of {url} waited for each other. Try again."),
 }
+_GIVEN_WAY = {"40001", "40P01"}  # surely rolled back, and the other session goes on
+# Beginnings of the codes with which the server ends a session or takes none: connection exceptions, a session that was
+# idle for too long, too many connections, shutdown, crash, start (postgresql.org/docs/current/errcodes-appendix.html).
+_LOST = ("08", "25P03", "53300", "57P")
 _SYSTEM = {
     errno.ENOSPC: (errors.DiskFullError, "No space is left for {url}. Free some."),
     errno.EDQUOT: (errors.DiskFullError, "No space is left to this user for {url}. Free some."),
@@ -66,17 +72,26 @@ def translated_os(url: str) -> Iterator[None]:
 
 
 def translate(error: exc.DBAPIError, url: str) -> errors.StorageError:
-    """The StorageError for a driver's error."""
+    """The StorageError for a driver's error. Its detail `repeat` is true if the transaction can be run again."""
     text = str(error.orig).lower()
     code = getattr(error.orig, "sqlstate", None)
+    kind, message = errors.StorageError, "The database at {url} refused a statement."
+    repeat = False
     if code in _POSTGRES:
         kind, message = _POSTGRES[code]
-    elif error.connection_invalidated or (url.startswith("postgresql") and isinstance(error, exc.OperationalError)):
+        repeat = code in _GIVEN_WAY
+    elif error.connection_invalidated or _is_lost(error, code, url):
         kind, message = errors.DatabaseUnreachableError, "No connection to {url}. Is the server up, and the URL right?"
-    else:
-        for part, kind, message in _SQLITE:  # noqa: B007 - the loop variables are the result
+        repeat = True
+    elif not url.startswith("postgresql"):
+        for part, its_kind, its_message in _SQLITE:
             if part in text:
+                kind, message = its_kind, its_message
                 break
-        else:
-            kind, message = errors.StorageError, "The database at {url} refused a statement."
-    return kind(f"{message.format(url=url)} ({str(error.orig).strip()})")
+    return kind(f"{message.format(url=url)} ({str(error.orig).strip()})", repeat=repeat)
+
+
+def _is_lost(error: exc.DBAPIError, code: str | None, url: str) -> bool:
+    if not (url.startswith("postgresql") and isinstance(error, exc.OperationalError)):
+        return False
+    return code is None or code.startswith(_LOST)  # the client library has no codes

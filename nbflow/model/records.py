@@ -111,6 +111,7 @@ class TaskRecord(NamedTuple):
     error_message: str | None
     cause: int | None  # seq of the task whose error this one passes on
     cached_from: str | None  # "RUN/SEQ" where a cached result came from
+    attempts_before: int | None = None  # of its attempts, those before somebody last resumed the run
 
 
 class PayloadRecord(NamedTuple):

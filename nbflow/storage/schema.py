@@ -18,11 +18,13 @@ from sqlalchemy import (
     String,
     Table,
     Text,
+    text,
 )
 
+from nbflow.model import jobs as queueing
 from nbflow.model import records
 
-VERSION = "0001"  # the newest of the migrations
+VERSION = "0002"  # the newest of the migrations
 
 metadata = MetaData()
 
@@ -57,6 +59,38 @@ events = _table("events", records.EventRecord, "id")
 artifacts = _table("artifacts", records.ArtifactRecord, "uri")
 cache = _table("cache", records.CacheRecord, "key")
 
+jobs = _table("jobs", queueing.JobRecord, "id")
+job_needs = _table("job_needs", queueing.NeedRecord, "job", "position")
+gates = _table("gates", queueing.GateRecord, "name")
+gate_waits = _table("gate_waits", queueing.GateWaitRecord, "gate", "priority", "place", "job")
+gate_starts = _table("gate_starts", queueing.GateStartRecord, "gate", "job")
+job_keys = _table("job_keys", queueing.KeyRecord, "key")
+revocations = _table("revocations", queueing.RevocationRecord, "target")
+queues = _table("queues", queueing.QueueRecord, "name")
+workers = _table("workers", queueing.WorkerRecord, "id")
+schedules = _table("schedules", queueing.ScheduleRecord, "name")
+firings = _table("firings", queueing.FiringRecord, "schedule", "logical_time")
+signals = _table("signals", queueing.SignalRecord, "run", "number")
+
+
+def _partial(name: str, condition: str, *columns: Column[Any]) -> None:
+    Index(name, *columns, sqlite_where=text(condition), postgresql_where=text(condition))
+
+
+# Partial, so that a job is in the index of what it is now and in no other; conditions are repeated word for word by
+# the statements that use them.
+_partial("jobs_ready", "state = 'ready'", jobs.c.queue, jobs.c.priority, jobs.c.place)
+_partial("jobs_due", "state = 'pending' AND due_at IS NOT NULL", jobs.c.due_at)
+_partial("jobs_running", "state = 'running'", jobs.c.worker)
+_partial("jobs_kept", "keep_until IS NOT NULL", jobs.c.keep_until)
+_partial("jobs_expiring", "expires_at IS NOT NULL AND finished_at IS NULL", jobs.c.expires_at)
+_partial("jobs_of_run", "run IS NOT NULL", jobs.c.run, jobs.c.state)
+_partial("jobs_of_batch", "batch IS NOT NULL", jobs.c.batch)
+_partial("jobs_of_schedule", "schedule IS NOT NULL", jobs.c.schedule, jobs.c.logical_time)
+Index("needs_by_needed", job_needs.c.needs)
+Index("waits_by_job", gate_waits.c.job)
+Index("starts_by_time", gate_starts.c.gate, gate_starts.c.time)
+Index("schedules_by_time", schedules.c.next_at)
 Index("runs_by_time", runs.c.created_at)
 Index("events_by_run", events.c.run)
 

@@ -1,0 +1,236 @@
+"""Statements about jobs: in, claimed, out, and whatever moves them on meanwhile."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from sqlalchemy import Connection, func, select, update
+
+from nbflow.model.jobs import ClaimedJob, JobEnd, JobRecord
+from nbflow.storage import raw
+from nbflow.storage.schema import jobs
+from nbflow.storage.upserts import storable
+
+_NEW = (
+    "id", "queue", "priority", "place", "state", "name", "kind", "payload", "policy", "timeout", "soft_timeout",
+    "due_at", "expires_at", "waiting", "marks", "gates", "unique_key", "waker", "run", "seq", "enqueued_at", "ready_at",
+    "meta", "tags", "batch", "schedule", "logical_time", "success_ttl", "failure_ttl",
+)  # fmt: skip
+_COUNTERS = ("token", "attempt", "claims", "losses", "wakes", "abort")
+_PICK = [JobRecord._fields.index(name) for name in _NEW]
+_INSERT = (
+    f"INSERT INTO jobs ({', '.join([*_NEW, *_COUNTERS])}) "  # noqa: S608 - names of columns
+    f"VALUES ({raw.marks(len(_NEW))}, {', '.join('0' * len(_COUNTERS))}) ON CONFLICT (id) DO NOTHING"
+)
+_CLAIM = (
+    "UPDATE jobs SET state = 'running', worker = ?, token = token + 1, attempt = attempt + 1, claims = claims + 1, "  # noqa: S608
+    "started_at = NULL, progress = NULL, message = NULL "
+    "WHERE id {} (SELECT id FROM jobs WHERE queue = ? AND state = 'ready' ORDER BY priority, place LIMIT ?{}{} "
+    f"RETURNING {', '.join(ClaimedJob._fields)}"
+)
+_END = f"UPDATE jobs SET {', '.join(f'{name} = ?' for name in JobEnd._fields)}, due_at = NULL, abort = 0 WHERE id = ?"  # noqa: S608
+_AT_ONCE = 500  # values in one statement
+
+
+def insert(connection: Connection, records: Iterable[JobRecord]) -> None:
+    """Store new jobs; those whose id is there already are left as they are."""
+    rows = [tuple([record[position] for position in _PICK]) for record in records]
+    raw.many(connection, _INSERT, rows)
+
+
+def claim(connection: Connection, worker: str, queue: str, most: int) -> list[ClaimedJob]:
+    """Give up to `most` ready jobs of a queue to a worker, in their order."""
+    if connection.dialect.name == "postgresql":
+        statement = _CLAIM.format("= ANY(ARRAY", " FOR UPDATE SKIP LOCKED", "))")
+    else:
+        statement = _CLAIM.format("IN", "", ")")
+    rows = [ClaimedJob(*row) for row in raw.one(connection, statement, (worker, queue, most))]
+    return sorted(rows, key=lambda job: (job.priority, job.place))
+
+
+def held(connection: Connection, worker: str, ids: Sequence[str]) -> dict[str, int]:
+    """Tokens of those of `ids` that `worker` has; nobody takes them away until the transaction ends."""
+    found: dict[str, int] = {}
+    for part in _parts(ids):
+        statement = (
+            f"SELECT id, token FROM jobs WHERE state = 'running' AND worker = ? AND id IN ({raw.marks(len(part))}) "  # noqa: S608
+            f"ORDER BY id{raw.for_update(connection)}"
+        )
+        found.update({row[0]: row[1] for row in raw.one(connection, statement, (worker, *part))})
+    return found
+
+
+def end(connection: Connection, ends: Sequence[tuple[str, JobEnd]]) -> None:
+    """Store how jobs ended."""
+    raw.many(connection, _END, [(*[storable(value) for value in end], job) for job, end in ends])
+
+
+def put_back(
+    connection: Connection, ids: Sequence[str], *, place_shift: int = 0, uncounted: bool = False, lost: bool = False
+) -> None:
+    """Make running jobs ready again; `uncounted` takes back the try, `lost` counts it as lost with its process."""
+    rows = [(place_shift, int(uncounted), int(lost), job) for job in ids]
+    raw.many(
+        connection,
+        "UPDATE jobs SET state = 'ready', place = CASE WHEN place > 0 THEN place - ? ELSE place END, "
+        "attempt = attempt - ?, losses = losses + ?, started_at = NULL, abort = 0 WHERE id = ?",
+        rows,
+    )
+
+
+def postpone(connection: Connection, job: str, due_at: float | None, place: int | None = None) -> None:
+    """Make a running job wait until a time, or until it is woken (None); `place` gives it another place."""
+    values: dict[str, Any] = {"state": "pending", "due_at": due_at, "started_at": None}
+    if place is not None:
+        values["place"] = place
+    connection.execute(update(jobs).where(jobs.c.id == job).values(values))
+
+
+def make_ready(connection: Connection, ids: Sequence[str], now: float) -> None:
+    """Let pending jobs be claimed."""
+    raw.many(
+        connection, "UPDATE jobs SET state = 'ready', due_at = NULL, ready_at = ? WHERE id = ?", [(now, i) for i in ids]
+    )
+
+
+def due(connection: Connection, now: float, most: int) -> list[JobRecord]:
+    """Pending jobs whose time has come, longest overdue first; nobody else deals with them meanwhile."""
+    statement = (
+        "SELECT * FROM jobs WHERE state = 'pending' AND due_at IS NOT NULL AND due_at <= ? "
+        f"ORDER BY due_at LIMIT ?{raw.for_update(connection, skip_locked=True)}"
+    )
+    return [JobRecord(*row) for row in raw.one(connection, statement, (now, most))]
+
+
+def next_due(connection: Connection) -> float | None:
+    """When the next pending job is due."""
+    statement = "SELECT min(due_at) FROM jobs WHERE state = 'pending' AND due_at IS NOT NULL"
+    found = raw.one(connection, statement).scalar()
+    return float(found) if found is not None else None
+
+
+def expired(connection: Connection, now: float, most: int) -> list[JobRecord]:
+    """Jobs that were not begun in time; nobody else deals with them meanwhile."""
+    statement = (
+        "SELECT * FROM jobs WHERE expires_at IS NOT NULL AND finished_at IS NULL AND expires_at <= ? "
+        f"AND state IN ('ready', 'pending') LIMIT ?{raw.for_update(connection, skip_locked=True)}"
+    )
+    return [JobRecord(*row) for row in raw.one(connection, statement, (now, most))]
+
+
+def wake(connection: Connection, ids: Iterable[str], now: float) -> None:
+    """Wake suspended jobs; one that runs is to look again before it is suspended."""
+    rows = [(now, job) for job in sorted(ids)]
+    raw.many(
+        connection,
+        "UPDATE jobs SET wakes = wakes + 1, due_at = CASE WHEN state = 'pending' THEN NULL ELSE due_at END, "
+        "ready_at = CASE WHEN state = 'pending' THEN ? ELSE ready_at END, "
+        "state = CASE WHEN state = 'pending' THEN 'ready' ELSE state END WHERE id = ?",
+        rows,
+    )
+
+
+def running_of(connection: Connection, workers: Sequence[str]) -> list[JobRecord]:
+    """The jobs that some workers have; nobody else deals with them meanwhile."""
+    if not workers:
+        return []
+    statement = (
+        f"SELECT * FROM jobs WHERE state = 'running' AND worker IN ({raw.marks(len(workers))}) "  # noqa: S608
+        f"ORDER BY place DESC{raw.for_update(connection)}"
+    )
+    return [JobRecord(*row) for row in raw.one(connection, statement, tuple(workers))]
+
+
+def to_abort(connection: Connection, worker: str) -> list[str]:
+    """Of the jobs that a worker has, those that are to be ended."""
+    statement = "SELECT id FROM jobs WHERE state = 'running' AND worker = ? AND abort = 1"
+    return [row[0] for row in raw.one(connection, statement, (worker,))]
+
+
+def get(connection: Connection, ids: Sequence[str], *, lock: bool = False) -> dict[str, JobRecord]:
+    """Jobs by id; those that there are not are left out."""
+    found: dict[str, JobRecord] = {}
+    for part in _parts(ids):
+        statement = select(jobs).where(jobs.c.id.in_(part)).order_by(jobs.c.id)
+        rows = connection.execute(statement.with_for_update() if lock else statement)
+        found.update({row[0]: JobRecord(*row) for row in rows})
+    return found
+
+
+def states(connection: Connection, ids: Sequence[str]) -> dict[str, str]:
+    """The states of jobs by id."""
+    found: dict[str, str] = {}
+    for part in _parts(ids):
+        found.update({row[0]: row[1] for row in connection.execute(select(jobs.c.id, jobs.c.state).where(jobs.c.id.in_(part)))})  # fmt: skip
+    return found
+
+
+def change(connection: Connection, job: str, **values: Any) -> None:
+    """Change columns of a job."""
+    connection.execute(update(jobs).where(jobs.c.id == job).values(**{k: storable(v) for k, v in values.items()}))
+
+
+def mark(connection: Connection, ids: Sequence[str], mark: int) -> None:
+    """Add a mark to jobs."""
+    for part in _parts(ids):
+        connection.execute(update(jobs).where(jobs.c.id.in_(part)).values(marks=jobs.c.marks.op("|")(mark)))
+
+
+def started(connection: Connection, times: Sequence[tuple[str, float]]) -> None:
+    """Store when the tries of running jobs began."""
+    raw.many(connection, "UPDATE jobs SET started_at = ? WHERE id = ?", [(time, job) for job, time in times])
+
+
+def told(connection: Connection, rows: Sequence[tuple[float | None, str, str]]) -> None:
+    """Store (progress, message, id) of running jobs."""
+    raw.many(connection, "UPDATE jobs SET progress = ?, message = ? WHERE id = ?", rows)
+
+
+def of_run(connection: Connection, run: str, states: Sequence[str]) -> list[JobRecord]:
+    """The jobs of a run's tasks that are in one of `states`."""
+    statement = select(jobs).where(jobs.c.run == run, jobs.c.state.in_(states), jobs.c.run.is_not(None))
+    return [JobRecord(*row) for row in connection.execute(statement)]
+
+
+def of_batch(connection: Connection, batch: str) -> list[JobRecord]:
+    """The jobs of a group, in order."""
+    statement = select(jobs).where(jobs.c.batch == batch, jobs.c.batch.is_not(None)).order_by(jobs.c.place, jobs.c.id)
+    return [JobRecord(*row) for row in connection.execute(statement)]
+
+
+def delete(connection: Connection, ids: Sequence[str]) -> None:
+    """Remove jobs."""
+    raw.many(connection, "DELETE FROM jobs WHERE id = ?", [(job,) for job in ids])
+
+
+def waiting(connection: Connection, queue: str, *, limit: int | None = None) -> list[JobRecord]:
+    """Ready jobs of a queue, in the order in which they will be served."""
+    statement = select(jobs).where(jobs.c.queue == queue, jobs.c.state == "ready")
+    return [JobRecord(*row) for row in connection.execute(statement.order_by(jobs.c.priority, jobs.c.place).limit(limit))]  # fmt: skip
+
+
+def delayed(
+    connection: Connection, queue: str, *, before: float | None = None, limit: int | None = None
+) -> list[JobRecord]:
+    """Pending jobs of a queue, the earliest due first."""
+    statement = select(jobs).where(jobs.c.queue == queue, jobs.c.state == "pending")
+    if before is not None:
+        statement = statement.where(jobs.c.due_at < before)
+    return [JobRecord(*row) for row in connection.execute(statement.order_by(jobs.c.due_at, jobs.c.place).limit(limit))]
+
+
+def counts(connection: Connection) -> list[tuple[str, str, int]]:
+    """(queue, state, number of jobs)."""
+    statement = select(jobs.c.queue, jobs.c.state, func.count()).group_by(jobs.c.queue, jobs.c.state)
+    return [(row[0], row[1], row[2]) for row in connection.execute(statement)]
+
+
+def kept_until(connection: Connection, now: float, most: int) -> list[str]:
+    """Ids of finished jobs that nobody wants any more."""
+    statement = "SELECT id FROM jobs WHERE keep_until IS NOT NULL AND keep_until <= ? LIMIT ?"
+    return [row[0] for row in raw.one(connection, statement, (now, most))]
+
+
+def _parts(ids: Sequence[str]) -> Iterable[Sequence[str]]:
+    return (ids[start : start + _AT_ONCE] for start in range(0, len(ids), _AT_ONCE))

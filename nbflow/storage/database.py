@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from sqlalchemy import Connection, Engine, insert, inspect, make_url, select
 
@@ -29,7 +29,7 @@ class Database:
         self.dialect = engine.dialect.name
         self.closed = False
         self.patience = PATIENCE  # seconds for which a lost connection is tried again
-        self._file = file  # None: on a server
+        self.file = file  # None: on a server
         self._inode = file.stat().st_ino if file is not None else 0
         self._writer = engine.execution_options(nbflow_write=True)
         # PostgreSQL would else show each statement what was committed just before it.
@@ -82,6 +82,15 @@ class Database:
         with translated(self.url), connected as connection, connection.begin():
             yield connection
 
+    def own_session(self) -> Any:
+        """A psycopg connection in autocommit mode that nobody else uses; to be closed. Of PostgreSQL only."""
+        with translated(self.url):
+            connection = self.engine.raw_connection()
+            session: Any = connection.driver_connection
+            connection.detach()
+            session.autocommit = True
+        return session
+
     def _connect(self, engine: Engine) -> Connection:
         self._check_there()
         with translated(self.url):
@@ -89,10 +98,10 @@ class Database:
 
     def _check_there(self) -> None:
         """Raise if the file was removed: SQLite would go on with what nobody can ever open again."""
-        if self._file is None:
+        if self.file is None:
             return
         try:
-            found = self._file.stat().st_ino
+            found = self.file.stat().st_ino
         except FileNotFoundError:
             found = None
         if found != self._inode:

@@ -64,7 +64,10 @@ def next_waits(
 
 def count_start(connection: Connection, start: GateStartRecord) -> None:
     """Count a start against a rate."""
-    statement = "INSERT INTO gate_starts (gate, job, time) VALUES (?, ?, ?) ON CONFLICT (gate, job) DO UPDATE SET time = excluded.time"  # fmt: skip
+    statement = (
+        "INSERT INTO gate_starts (gate, job, time) VALUES (?, ?, ?) "
+        "ON CONFLICT (gate, job) DO UPDATE SET time = excluded.time"
+    )
     raw.one(connection, statement, start)
 
 

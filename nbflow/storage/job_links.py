@@ -93,4 +93,4 @@ def restore(connection: Connection, target: str) -> bool:
 
 def revoked(connection: Connection) -> dict[str, RevocationRecord]:
     """All revocations by target."""
-    return {row[0]: RevocationRecord(*row) for row in raw.one(connection, "SELECT * FROM revocations")}
+    return {row[0]: RevocationRecord._make(row) for row in raw.one(connection, "SELECT * FROM revocations")}

@@ -20,16 +20,16 @@ _NEW = (
 _COUNTERS = ("token", "attempt", "claims", "losses", "wakes", "abort")
 _PICK = [JobRecord._fields.index(name) for name in _NEW]
 _INSERT = (
-    f"INSERT INTO jobs ({', '.join([*_NEW, *_COUNTERS])}) "  # noqa: S608 - names of columns
+    f"INSERT INTO jobs ({', '.join([*_NEW, *_COUNTERS])}) "
     f"VALUES ({raw.marks(len(_NEW))}, {', '.join('0' * len(_COUNTERS))}) ON CONFLICT (id) DO NOTHING"
 )
 _CLAIM = (
-    "UPDATE jobs SET state = 'running', worker = ?, token = token + 1, attempt = attempt + 1, claims = claims + 1, "  # noqa: S608
+    "UPDATE jobs SET state = 'running', worker = ?, token = token + 1, attempt = attempt + 1, claims = claims + 1, "
     "started_at = NULL, progress = NULL, message = NULL "
     "WHERE id {} (SELECT id FROM jobs WHERE queue = ? AND state = 'ready' ORDER BY priority, place LIMIT ?{}{} "
     f"RETURNING {', '.join(ClaimedJob._fields)}"
 )
-_END = f"UPDATE jobs SET {', '.join(f'{name} = ?' for name in JobEnd._fields)}, due_at = NULL, abort = 0 WHERE id = ?"  # noqa: S608
+_END = f"UPDATE jobs SET {', '.join(f'{name} = ?' for name in JobEnd._fields)}, due_at = NULL, abort = 0 WHERE id = ?"
 _AT_ONCE = 500  # values in one statement
 
 
@@ -45,7 +45,7 @@ def claim(connection: Connection, worker: str, queue: str, most: int) -> list[Cl
         statement = _CLAIM.format("= ANY(ARRAY", " FOR UPDATE SKIP LOCKED", "))")
     else:
         statement = _CLAIM.format("IN", "", ")")
-    rows = [ClaimedJob(*row) for row in raw.one(connection, statement, (worker, queue, most))]
+    rows = [ClaimedJob._make(row) for row in raw.one(connection, statement, (worker, queue, most))]
     return sorted(rows, key=lambda job: (job.priority, job.place))
 
 
@@ -54,7 +54,7 @@ def held(connection: Connection, worker: str, ids: Sequence[str]) -> dict[str, i
     found: dict[str, int] = {}
     for part in _parts(ids):
         statement = (
-            f"SELECT id, token FROM jobs WHERE state = 'running' AND worker = ? AND id IN ({raw.marks(len(part))}) "  # noqa: S608
+            f"SELECT id, token FROM jobs WHERE state = 'running' AND worker = ? AND id IN ({raw.marks(len(part))}) "
             f"ORDER BY id{raw.for_update(connection)}"
         )
         found.update({row[0]: row[1] for row in raw.one(connection, statement, (worker, *part))})
@@ -100,7 +100,7 @@ def due(connection: Connection, now: float, most: int) -> list[JobRecord]:
         "SELECT * FROM jobs WHERE state = 'pending' AND due_at IS NOT NULL AND due_at <= ? "
         f"ORDER BY due_at LIMIT ?{raw.for_update(connection, skip_locked=True)}"
     )
-    return [JobRecord(*row) for row in raw.one(connection, statement, (now, most))]
+    return [JobRecord._make(row) for row in raw.one(connection, statement, (now, most))]
 
 
 def next_due(connection: Connection) -> float | None:
@@ -116,7 +116,7 @@ def expired(connection: Connection, now: float, most: int) -> list[JobRecord]:
         "SELECT * FROM jobs WHERE expires_at IS NOT NULL AND finished_at IS NULL AND expires_at <= ? "
         f"AND state IN ('ready', 'pending') LIMIT ?{raw.for_update(connection, skip_locked=True)}"
     )
-    return [JobRecord(*row) for row in raw.one(connection, statement, (now, most))]
+    return [JobRecord._make(row) for row in raw.one(connection, statement, (now, most))]
 
 
 def wake(connection: Connection, ids: Iterable[str], now: float) -> None:
@@ -136,10 +136,10 @@ def running_of(connection: Connection, workers: Sequence[str]) -> list[JobRecord
     if not workers:
         return []
     statement = (
-        f"SELECT * FROM jobs WHERE state = 'running' AND worker IN ({raw.marks(len(workers))}) "  # noqa: S608
+        f"SELECT * FROM jobs WHERE state = 'running' AND worker IN ({raw.marks(len(workers))}) "
         f"ORDER BY place DESC{raw.for_update(connection)}"
     )
-    return [JobRecord(*row) for row in raw.one(connection, statement, tuple(workers))]
+    return [JobRecord._make(row) for row in raw.one(connection, statement, tuple(workers))]
 
 
 def to_abort(connection: Connection, worker: str) -> list[str]:
@@ -154,7 +154,7 @@ def get(connection: Connection, ids: Sequence[str], *, lock: bool = False) -> di
     for part in _parts(ids):
         statement = select(jobs).where(jobs.c.id.in_(part)).order_by(jobs.c.id)
         rows = connection.execute(statement.with_for_update() if lock else statement)
-        found.update({row[0]: JobRecord(*row) for row in rows})
+        found.update({row[0]: JobRecord._make(row) for row in rows})
     return found
 
 
@@ -162,7 +162,8 @@ def states(connection: Connection, ids: Sequence[str]) -> dict[str, str]:
     """The states of jobs by id."""
     found: dict[str, str] = {}
     for part in _parts(ids):
-        found.update({row[0]: row[1] for row in connection.execute(select(jobs.c.id, jobs.c.state).where(jobs.c.id.in_(part)))})  # fmt: skip
+        rows = connection.execute(select(jobs.c.id, jobs.c.state).where(jobs.c.id.in_(part)))
+        found.update({row[0]: row[1] for row in rows})
     return found
 
 
@@ -190,13 +191,13 @@ def told(connection: Connection, rows: Sequence[tuple[float | None, str, str]]) 
 def of_run(connection: Connection, run: str, states: Sequence[str]) -> list[JobRecord]:
     """The jobs of a run's tasks that are in one of `states`."""
     statement = select(jobs).where(jobs.c.run == run, jobs.c.state.in_(states), jobs.c.run.is_not(None))
-    return [JobRecord(*row) for row in connection.execute(statement)]
+    return [JobRecord._make(row) for row in connection.execute(statement)]
 
 
 def of_batch(connection: Connection, batch: str) -> list[JobRecord]:
     """The jobs of a group, in order."""
     statement = select(jobs).where(jobs.c.batch == batch, jobs.c.batch.is_not(None)).order_by(jobs.c.place, jobs.c.id)
-    return [JobRecord(*row) for row in connection.execute(statement)]
+    return [JobRecord._make(row) for row in connection.execute(statement)]
 
 
 def delete(connection: Connection, ids: Sequence[str]) -> None:
@@ -207,7 +208,8 @@ def delete(connection: Connection, ids: Sequence[str]) -> None:
 def waiting(connection: Connection, queue: str, *, limit: int | None = None) -> list[JobRecord]:
     """Ready jobs of a queue, in the order in which they will be served."""
     statement = select(jobs).where(jobs.c.queue == queue, jobs.c.state == "ready")
-    return [JobRecord(*row) for row in connection.execute(statement.order_by(jobs.c.priority, jobs.c.place).limit(limit))]  # fmt: skip
+    statement = statement.order_by(jobs.c.priority, jobs.c.place).limit(limit)
+    return [JobRecord._make(row) for row in connection.execute(statement)]
 
 
 def delayed(
@@ -217,7 +219,9 @@ def delayed(
     statement = select(jobs).where(jobs.c.queue == queue, jobs.c.state == "pending")
     if before is not None:
         statement = statement.where(jobs.c.due_at < before)
-    return [JobRecord(*row) for row in connection.execute(statement.order_by(jobs.c.due_at, jobs.c.place).limit(limit))]
+    return [
+        JobRecord._make(row) for row in connection.execute(statement.order_by(jobs.c.due_at, jobs.c.place).limit(limit))
+    ]
 
 
 def counts(connection: Connection) -> list[tuple[str, str, int]]:

@@ -32,7 +32,7 @@ def remove(connection: Connection, name: str) -> None:
 
 def everything(connection: Connection) -> list[QueueRecord]:
     """All queues in the order in which they are served: by priority, those without one last, "default" after all."""
-    found = [QueueRecord(*row) for row in raw.one(connection, "SELECT * FROM queues")]
+    found = [QueueRecord._make(row) for row in raw.one(connection, "SELECT * FROM queues")]
     return sorted(found, key=_order)
 
 
@@ -44,7 +44,7 @@ def _order(queue: QueueRecord) -> tuple[bool, int, bool, float, str]:
 def get(connection: Connection, name: str) -> QueueRecord | None:
     """The queue of this name."""
     row = connection.execute(select(queues).where(queues.c.name == name)).first()
-    return QueueRecord(*row) if row is not None else None
+    return QueueRecord._make(row) if row is not None else None
 
 
 def register(connection: Connection, record: WorkerRecord) -> None:
@@ -75,17 +75,17 @@ def leave(connection: Connection, worker: str, state: str, now: float) -> None:
 def listed(connection: Connection, states: Sequence[str] = ("running", "draining")) -> list[WorkerRecord]:
     """Workers in these states, the oldest first."""
     statement = select(workers).where(workers.c.state.in_(states)).order_by(workers.c.started_at, workers.c.id)
-    return [WorkerRecord(*row) for row in connection.execute(statement)]
+    return [WorkerRecord._make(row) for row in connection.execute(statement)]
 
 
 def lock_worker(connection: Connection, worker: str) -> WorkerRecord | None:
     """A worker's row for this transaction alone; None if somebody else has it, or it is not running any more."""
     statement = (
-        f"SELECT * FROM workers WHERE id = ? AND state IN ('running', 'draining')"  # noqa: S608 - a constant
+        f"SELECT * FROM workers WHERE id = ? AND state IN ('running', 'draining')"
         f"{raw.for_update(connection, skip_locked=True)}"
     )
     row = raw.one(connection, statement, (worker,)).first()
-    return WorkerRecord(*row) if row is not None else None
+    return WorkerRecord._make(row) if row is not None else None
 
 
 def forget_workers(connection: Connection, before: float) -> None:

@@ -9,11 +9,11 @@ import functools
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import Connection, CursorResult
+from sqlalchemy import Connection
 
 
-def one(connection: Connection, statement: str, values: Sequence[Any] = ()) -> CursorResult[Any]:
-    """Execute a statement."""
+def one(connection: Connection, statement: str, values: Sequence[Any] = ()) -> Any:
+    """Execute a statement; returns SQLAlchemy's result, whose rows have as many columns as the statement says."""
     return connection.exec_driver_sql(_marked(statement, connection.dialect.name), tuple(values))
 
 

@@ -60,4 +60,4 @@ def _statement(kind: type, size: int, numbered: bool) -> str:
     marks = [f"${number}" if numbered else "?" for number in range(1, size * len(names) + 1)]
     width = len(names)
     rows = ", ".join(f"({', '.join(marks[at : at + width])})" for at in range(0, len(marks), width))
-    return f'INSERT INTO "{table.name}" ({", ".join(names)}) VALUES {rows} ON CONFLICT ({key}) DO UPDATE SET {changes}'  # noqa: S608
+    return f'INSERT INTO "{table.name}" ({", ".join(names)}) VALUES {rows} ON CONFLICT ({key}) DO UPDATE SET {changes}'

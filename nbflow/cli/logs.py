@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Iterator
+from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -83,8 +84,8 @@ def _pieces(run: Run, db: str | None, *, follow: bool) -> Iterator[LogRecord]:
     after: float | None = None
     while True:
         ended = run.state.finished or run.interrupted  # before reading: what comes until then is read
-        with stores.database(db, create=False).read() as connection:
-            found = stored.read(connection, run.id, after=after)
+        read = partial(stored.read, run=run.id, after=after)
+        found = stores.database(db, create=False).retrying(read, write=False)
         for record in found:
             identity = (record.seq, record.attempt, record.number)
             if identity not in seen:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from nbflow import settings as settings_module
 from nbflow.client.executed import executed_notebook, write_notebook
@@ -39,6 +39,8 @@ if TYPE_CHECKING:
     from nbflow.values.store import ValueStore
     from nbflow.views.graph import Picture
 
+T = TypeVar("T")
+
 _POLL = 0.05  # seconds between looks at a run of another process
 
 
@@ -67,8 +69,7 @@ class Run:
 
         if self._session is not None and not self._session.done.is_set():
             self._session.flush()
-        with self._db.read() as connection:
-            return runs.get(connection, self.id)
+        return self._read(lambda connection: runs.get(connection, self.id))
 
     @property
     def flow(self) -> str:
@@ -199,8 +200,7 @@ class Run:
 
         if self._session is not None and not self._session.done.is_set():
             self._session.flush()
-        with self._db.read() as connection:
-            records = tasks.of_run(connection, self.id)
+        records = self._read(lambda connection: tasks.of_run(connection, self.id))
         return [Task(self, record) for record in records if record.position or record.kind == "record"]
 
     def __iter__(self) -> Iterator[Task]:
@@ -224,15 +224,13 @@ class Run:
         """The tries of all of its tasks."""
         from nbflow.storage import attempts
 
-        with self._db.read() as connection:
-            return attempts.of_run(connection, self.id)
+        return self._read(lambda connection: attempts.of_run(connection, self.id))
 
     def events(self) -> list[dict[str, Any]]:
         """What else is worth knowing: errors that nobody looked at, warnings; each with kind, time, task and data."""
         from nbflow.storage import events
 
-        with self._db.read() as connection:
-            records = events.of_run(connection, self.id)
+        records = self._read(lambda connection: events.of_run(connection, self.id))
         return [
             {"kind": record.kind, "time": record.time, "seq": record.seq, "data": json.loads(record.data)}
             for record in records
@@ -242,8 +240,7 @@ class Run:
         """Everything its tasks wrote, in order of time."""
         from nbflow.storage import logs
 
-        with self._db.read() as connection:
-            return logs.read(connection, self.id)
+        return self._read(lambda connection: logs.read(connection, self.id))
 
     def graph(self) -> Picture:
         """Its tasks as a picture: sub-flows as boxes, many equal tasks as one node; shows itself in notebooks."""
@@ -299,11 +296,10 @@ class Run:
     def _version(self) -> FlowVersionRecord | None:
         from nbflow.storage import versions
 
-        record = self.record
-        if record.version is None:
+        version = self.record.version
+        if version is None:
             return None
-        with self._db.read() as connection:
-            return versions.get(connection, record.version)
+        return self._read(lambda connection: versions.get(connection, version))
 
     def __repr__(self) -> str:
         try:
@@ -318,6 +314,9 @@ class Run:
     def _db(self) -> Database:
         return stores.database(self._db_url, create=False)
 
+    def _read(self, action: Callable[[Any], T]) -> T:
+        return self._db.retrying(action, write=False)
+
     @property
     def _values(self) -> ValueStore:
         return stores.value_store(settings_module.current())
@@ -329,8 +328,9 @@ def runs(
     """The latest runs, newest first; only those of a flow or in a state, if given."""
     from nbflow.storage import runs as stored_runs
 
-    with stores.database(db, create=False).read() as connection:
-        found = stored_runs.latest(connection, limit=limit, flow=flow, state=state)
+    found = stores.database(db, create=False).retrying(
+        lambda connection: stored_runs.latest(connection, limit=limit, flow=flow, state=state), write=False
+    )
     return [Run(record.id, db=db) for record in found]
 
 
@@ -338,8 +338,8 @@ def find(text: str, *, db: str | None = None) -> Run:
     """The run of this id, of a unique beginning of one, or "last". Raises RunNotFoundError."""
     from nbflow.storage import runs as stored_runs
 
-    with stores.database(db, create=False).read() as connection:
-        return Run(stored_runs.find(connection, text).id, db=db)
+    database = stores.database(db, create=False)
+    return Run(database.retrying(lambda connection: stored_runs.find(connection, text), write=False).id, db=db)
 
 
 def _utc(seconds: float | None) -> datetime | None:

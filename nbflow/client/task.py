@@ -103,10 +103,7 @@ class Task:
 
     def attempts(self) -> list[AttemptRecord]:
         """Its tries, in order."""
-        from nbflow.storage import attempts
-
-        with self.run._db.read() as connection:
-            return [record for record in attempts.of_run(connection, self.run.id) if record.seq == self.record.seq]
+        return [record for record in self.run.attempts() if record.seq == self.record.seq]
 
     def logs(self) -> list[LogRecord]:
         """What it wrote, in order."""
@@ -116,8 +113,7 @@ class Task:
         if self.record.cached_from is not None:  # it wrote when it really ran
             run, _, number = self.record.cached_from.partition("/")
             seq = int(number)
-        with self.run._db.read() as connection:
-            return logs.read(connection, run, seq=seq)
+        return self.run._read(lambda connection: logs.read(connection, run, seq=seq))
 
     def __repr__(self) -> str:
         return f"<task {self.key} of run {self.run.id}: {self.state}>"
@@ -128,8 +124,7 @@ class Task:
     def _payload(self) -> Any:
         from nbflow.storage import tasks
 
-        with self.run._db.read() as connection:
-            return tasks.payload(connection, self.run.id, self.record.seq)
+        return self.run._read(lambda connection: tasks.payload(connection, self.run.id, self.record.seq))
 
     def _stored(self) -> StoredValue:
         payload, record = self._payload(), self.record

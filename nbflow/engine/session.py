@@ -159,7 +159,7 @@ class Session:
         from nbflow.storage import runs
 
         try:
-            with self._stores.db.read() as connection:
+            with self._stores.db.read(patience=0.0) as connection:
                 state = runs.get(connection, self.id).state
         except NbflowError:
             return None  # the database does not answer, which is told already
@@ -217,7 +217,7 @@ class Session:
 
 def begin(spec: FlowSpec, args: tuple[Any, ...], kwargs: dict[str, Any], options: RunOptions) -> Session:
     """Create the record of a new run and return its session, ready to be executed."""
-    from nbflow.storage import runs, versions
+    from nbflow.storage import runs
 
     settings = settings_module.current()
     clock = options.clock or SystemClock()
@@ -252,9 +252,7 @@ def begin(spec: FlowSpec, args: tuple[Any, ...], kwargs: dict[str, Any], options
         **dict.fromkeys(("result_digest", "result_size", "result_type", "result", "result_uri")),
         **dict.fromkeys(("error_type", "error_message", "error")),
     )
-    with db.write() as connection:
-        versions.add(connection, version)
-        runs.create(connection, record)
+    db.retrying(lambda connection: runs.create(connection, record, version))
     return Session(record, spec, options, ())
 
 
@@ -269,9 +267,8 @@ def resume(
 
     db = stores.database(options.db, create=False)
     values = stores.value_store(settings_module.current())
-    with db.read() as connection:
-        record = runs.get(connection, run_id)
-        version = versions.get(connection, record.version) if record.version else None
+    record = db.retrying(lambda connection: runs.get(connection, run_id), write=False)
+    version = db.retrying(lambda connection: versions.get(connection, record.version or ""), write=False)
     clock = options.clock or SystemClock()
     # A session of this process that has ended lost its claim without being able to say so, as on a full disk.
     gone = record.owner if record.owner_pid == os.getpid() and record.owner not in _LIVE else None
@@ -287,8 +284,7 @@ def resume(
     args, kwargs = values.get(values.unseal_stored(record.inputs))
     owner, started = _this_process()
     runs.claim(db, run_id, owner, pid=os.getpid(), process_started=started, lease=LEASE, now=clock.time(), gone=gone)
-    with db.read() as connection:
-        history = tasks.of_run(connection, run_id)
+    history = db.retrying(lambda connection: tasks.of_run(connection, run_id), write=False)
     record = record._replace(
         owner=owner, executor=options.executor or record.executor, workers=options.workers or record.workers
     )

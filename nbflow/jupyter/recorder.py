@@ -78,8 +78,8 @@ class Recorder:
         if self._writer is None:
             self._run = names.run_id(now, random.SystemRandom().getrandbits(30))
             opened = database()
-            with opened.write() as connection:
-                runs.create(connection, _interactive_run(self._run, now))
+            record = _interactive_run(self._run, now)
+            opened.retrying(lambda connection: runs.create(connection, record))
             self._writer = Writer(opened, on_error=self._failed, fence=None)
         return self._writer
 

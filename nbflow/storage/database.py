@@ -36,9 +36,13 @@ class Database:
         self._reader = engine if file is not None else engine.execution_options(isolation_level="REPEATABLE READ")
 
     @contextmanager
-    def read(self) -> Iterator[Connection]:
-        """A connection that sees one consistent state. Waits for a server that is away; see also `retrying`."""
-        with self._transaction(self._reader, self.patience) as connection:
+    def read(self, *, patience: float | None = None) -> Iterator[Connection]:
+        """A connection that sees one consistent state.
+
+        Waits for a server that is away for `patience` seconds (default: the database's), but raises
+        DatabaseUnreachableError when the connection is lost later on; see `retrying`.
+        """
+        with self._transaction(self._reader, self.patience if patience is None else patience) as connection:
             yield connection
 
     @contextmanager

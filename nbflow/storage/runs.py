@@ -5,11 +5,13 @@ from __future__ import annotations
 import socket
 from typing import Any
 
-from sqlalchemy import Connection, Select, and_, func, insert, select, update
+from sqlalchemy import Connection, Select, and_, func, select, update
+from sqlalchemy.dialects import postgresql, sqlite
 
-from nbflow.model.errors import RunActiveError, RunNotFoundError
-from nbflow.model.records import RunRecord, RunUpdate
+from nbflow.model.errors import RunActiveError, RunNotFoundError, StorageError
+from nbflow.model.records import FlowVersionRecord, RunRecord, RunUpdate
 from nbflow.model.states import FINISHED, State
+from nbflow.storage import versions
 from nbflow.storage.database import Database
 from nbflow.storage.schema import attempts, runs, tasks
 from nbflow.storage.upserts import storable
@@ -26,9 +28,21 @@ _LOST = {
 }
 
 
-def create(connection: Connection, record: RunRecord) -> None:
-    """Store a new run."""
-    connection.execute(insert(runs).values({name: storable(value) for name, value in record._asdict().items()}))
+def create(connection: Connection, record: RunRecord, version: FlowVersionRecord | None = None) -> None:
+    """Store a new run, and the version of its flow unless that is there. May be repeated: the owner tells its own run.
+
+    Raises StorageError if there is another run of this id.
+    """
+    if version is not None:
+        versions.add(connection, version)
+    values = {name: storable(value) for name, value in record._asdict().items()}
+    insert = postgresql.insert if connection.dialect.name == "postgresql" else sqlite.insert
+    if connection.execute(insert(runs).values(values).on_conflict_do_nothing()).rowcount == 0:
+        there = get(connection, record.id)
+        if (there.owner, there.created_at) != (record.owner, record.created_at):
+            raise StorageError(
+                f"There is a run {record.id} already, of another process. Start again: it gets a new id."
+            )
 
 
 def get(connection: Connection, run: str) -> RunRecord:
@@ -88,27 +102,33 @@ def claim(
 
     `lease`: seconds for which the claim holds without being renewed. `gone`: an owner who is known to have given up.
     """
-    with database.write() as connection:
+    values = {
+        "owner": owner,
+        "owner_pid": pid,
+        "owner_started": process_started,
+        "host": socket.gethostname(),
+        "lease_until": now + lease,
+        "state": State.RUNNING.value,
+        "finished_at": None,
+        "error_type": None,
+        "error_message": None,
+        "error": None,
+    }
+
+    def take(connection: Connection) -> RunRecord:
         # PostgreSQL would let two claims read the same free row; SQLite has one writer anyway and ignores the clause.
         connection.execute(select(runs.c.id).where(runs.c.id == run).with_for_update())
-        check_free(get(connection, run), now, gone=gone)
-        values = {
-            "owner": owner,
-            "owner_pid": pid,
-            "owner_started": process_started,
-            "host": socket.gethostname(),
-            "lease_until": now + lease,
-            "state": State.RUNNING.value,
-            "finished_at": None,
-            "error_type": None,
-            "error_message": None,
-            "error": None,
-        }
+        found = get(connection, run)
+        if found.owner == owner:
+            return found  # by this very call, whose connection was lost before it could learn of it
+        check_free(found, now, gone=gone)
         connection.execute(update(runs).where(runs.c.id == run).values(values))
         connection.execute(
             update(attempts).where(and_(attempts.c.run == run, attempts.c.state == State.RUNNING.value)).values(_LOST)
         )
         return get(connection, run)
+
+    return database.retrying(take)
 
 
 def check_free(record: RunRecord, now: float, *, gone: str | None = None) -> None:
@@ -149,6 +169,12 @@ def renew(connection: Connection, run: str, owner: str, until: float) -> bool:
     return connection.execute(statement).rowcount == 1
 
 
+def ended_so(connection: Connection, record: RunUpdate) -> bool:
+    """Whether a run is stored as ended just like this."""
+    ended = and_(runs.c.id == record.id, runs.c.state == record.state, runs.c.finished_at == record.finished_at)
+    return connection.execute(select(runs.c.id).where(and_(ended, runs.c.owner.is_(None)))).first() is not None
+
+
 def finish(connection: Connection, record: RunUpdate) -> None:
     """Store how a run ended; nobody executes it any more."""
     values = {name: storable(value) for name, value in record._asdict().items()}
@@ -158,15 +184,18 @@ def finish(connection: Connection, record: RunUpdate) -> None:
 
 def cancel(database: Database, run: str, now: float) -> None:
     """End a run of any process: its own one notices when it writes next."""
-    with database.write() as connection:
+    ended = {"state": State.CANCELLED.value, "finished_at": now}
+
+    def end(connection: Connection) -> None:
         get(connection, run)
-        ended = {"state": State.CANCELLED.value, "finished_at": now}
         connection.execute(
             update(runs).where(and_(runs.c.id == run, runs.c.state.in_(_UNFINISHED))).values(**ended, owner=None)
         )
         for table in (tasks, attempts):
             statement = update(table).where(and_(table.c.run == run, table.c.state.in_(_UNFINISHED)))
             connection.execute(statement.values(ended))
+
+    database.retrying(end)
 
 
 def _prefix(text: str) -> str:

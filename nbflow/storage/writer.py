@@ -9,11 +9,12 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from sqlalchemy import Connection
 
-from nbflow.model.errors import DatabaseUnreachableError, RunActiveError, StorageError
+from nbflow.model.errors import RunActiveError, StorageError
 from nbflow.model.records import (
     ArtifactRecord,
     AttemptRecord,
@@ -42,7 +43,6 @@ _KEY_LENGTH: dict[type, int] = {
 }
 _GROUPING = 0.01  # seconds to let records gather, unless someone waits for them
 _MOST_WAITING = 200_000  # records; beyond that `put` waits, so that memory stays bounded
-_PATIENCE = 30.0  # seconds for which a lost connection is tried again
 _LOOK = 2.0  # seconds after which an idle writer looks whether the run is still its own
 LEASE = 30.0  # seconds by which each transaction extends the claim on a run
 
@@ -114,7 +114,7 @@ class Writer:
     def _work(self) -> None:
         try:
             while (batch := self._next()) is not None:
-                self._commit(batch)
+                self._database.retrying(partial(self._write, batch=batch))
                 with self._condition:
                     self._committed = self._begun
                     self._condition.notify_all()
@@ -146,24 +146,13 @@ class Writer:
             self._begun += 1
             return batch
 
-    def _commit(self, batch: dict[Any, Any]) -> None:
-        deadline = time.monotonic() + _PATIENCE
-        pause = 0.1
-        while True:
-            try:
-                with self._database.write() as connection:
-                    self._write(connection, batch)
-                return
-            except DatabaseUnreachableError:
-                if time.monotonic() > deadline:
-                    raise
-                time.sleep(pause)
-                pause = min(2 * pause, 2.0)
-
     def _write(self, connection: Connection, batch: dict[Any, Any]) -> None:
         if self._fence is not None:
             run, owner = self._fence
             if not runs.renew(connection, run, owner, time.time() + LEASE):
+                ending = next((record for (kind, _), record in batch.items() if kind is RunUpdate), None)
+                if ending is not None and runs.ended_so(connection, ending):
+                    return  # by this very batch: the connection was lost before the writer could learn of its commit
                 raise RunActiveError(f"Run {run} was taken over or cancelled by another process; this one stops.")
         by_kind: dict[type, list[Any]] = {}
         for (kind, _), record in batch.items():

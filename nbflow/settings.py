@@ -39,6 +39,9 @@ class Settings:
     max_value_size: int | None = None  # bytes; a larger result is refused; default: no limit
     max_inputs_size: int | None = None  # bytes; larger arguments of one call are refused; default: no limit
     echo: bool = True  # show what steps print as it happens
+    eager: bool = False  # run what is enqueued at once, in the calling thread
+    job_timeout: float | None = None  # seconds that a job may take if nothing else is said
+    job_soft_timeout: float | None = None  # seconds after which SoftTimeoutError is raised in a job
     lock_timeout: float = 30.0  # seconds to wait for a database that another process has locked
 
 

@@ -15,7 +15,7 @@ from nbflow.engine.frames import FRAME
 from nbflow.engine.placeholders import is_placeholder
 from nbflow.model.errors import DefinitionError
 from nbflow.model.names import check_name
-from nbflow.model.policies import NO_RETRY, Cache, Resources, Retry
+from nbflow.model.policies import Cache, Resources, retry_policy
 from nbflow.model.specs import StepSpec
 
 P = ParamSpec("P")
@@ -164,7 +164,7 @@ def _changed(spec: StepSpec, options: dict[str, Any]) -> StepSpec:
     changes: dict[str, Any] = {key: options[key] for key in ("version", "executor") if key in options}
     changes["name"] = check_name(options.get("name") or spec.name, "step")
     if "retries" in options:
-        changes["retry"] = _retry(options)
+        changes["retry"] = retry_policy(options)
     elif {"delay", "backoff", "cap", "jitter", "retry_on", "never_retry_on"} & set(options):
         raise DefinitionError(f"step {spec.name!r} says how to retry but not how often; add retries=3.")
     if "timeout" in options:
@@ -177,34 +177,6 @@ def _changed(spec: StepSpec, options: dict[str, Any]) -> StepSpec:
     if "tags" in options:
         changes["tags"] = tuple(check_name(tag, "tag") for tag in options["tags"])
     return replace(spec, **changes)
-
-
-def _retry(options: dict[str, Any]) -> Retry:
-    retries: Any = options["retries"]
-    delay: Any = options.get("delay", 0.0)
-    if not isinstance(retries, int):
-        if "delay" in options:
-            raise DefinitionError("give the delays either in retries or in delay, not in both.")
-        retries, delay = len(tuple(retries)), tuple(retries)
-    if not retries:
-        return NO_RETRY
-    return Retry(
-        retries=int(retries),
-        delays=(float(delay),) if isinstance(delay, (int, float)) else tuple(float(part) for part in delay),
-        backoff=options.get("backoff", 1.0),
-        cap=options.get("cap"),
-        jitter=options.get("jitter", 0.0),
-        on=_types(options.get("retry_on", Exception)),
-        never_on=_types(options.get("never_retry_on", ())),
-    )
-
-
-def _types(given: Any) -> tuple[type[BaseException], ...]:
-    types_: tuple[type[BaseException], ...] = given if isinstance(given, tuple) else (given,)
-    for kind in types_:
-        if not issubclass(kind if type(kind) is type else object, BaseException):
-            raise DefinitionError(f"retry_on and never_retry_on take exception types, not {kind!r}.")
-    return types_
 
 
 def seconds(value: float | timedelta | None, what: str) -> float | None:

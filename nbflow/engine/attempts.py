@@ -47,7 +47,7 @@ class Attempts:
             inputs = task.inputs
             values = tuple([up.value for up in task.upstream if up.value is not None])
         given = Inputs(inputs.args, inputs.kwargs, inputs.packed, values)
-        work = Work(ticket, spec, given, engine.run, task.seq, task.key, task.attempts, spec.timeout)
+        work = Work(ticket, spec, given, engine.run, task.seq, task.key, task.attempts, spec.timeout, spec.soft_timeout)
         if executor.inline:
             with no_frame():  # a step's body is no part of the flow function that waits for it
                 executor.submit(work)

@@ -27,10 +27,20 @@
     │   └── PathChangedError
     ├── TaskError                        one execution of a step; raised where its value is used
     │   ├── StepTimeoutError (TimeoutError)
+    │   │   └── SoftTimeoutError
+    │   ├── JobExpiredError
     │   ├── TaskCancelledError
     │   ├── WorkerLostError
     │   ├── StepResultError
     │   └── RemoteError
+    ├── QueueError                       queues, their jobs, workers and schedules
+    │   ├── UnknownQueueError
+    │   ├── QueueClosedError
+    │   ├── JobNotFoundError
+    │   ├── JobExistsError
+    │   ├── JobUnfinishedError
+    │   ├── RetryLater                   raised by a job that wants to be run again
+    │   └── ScheduleError
     └── NotebookError                    notebooks and their cells
         ├── NotANotebookError
         └── CellSyntaxError
@@ -40,6 +50,7 @@ Messages say what is wrong and end with the way out. Data that a program may wan
 
 from __future__ import annotations
 
+from datetime import datetime, timedelta
 from typing import Any
 
 
@@ -168,6 +179,14 @@ class StepTimeoutError(TaskError, TimeoutError):
     """A step took longer than its `timeout`."""
 
 
+class SoftTimeoutError(StepTimeoutError):
+    """A job has used up its `soft_timeout`; raised inside of it, so that it can clean up and end by itself."""
+
+
+class JobExpiredError(TaskError):
+    """A job was not begun in the time that it was given."""
+
+
 class TaskCancelledError(TaskError):
     """The task was cancelled before it finished."""
 
@@ -182,6 +201,52 @@ class StepResultError(TaskError):
 
 class RemoteError(TaskError):
     """A step failed with an exception that cannot be brought here; the message holds its text."""
+
+
+class QueueError(NbflowError):
+    """Something with queues, their jobs, workers or schedules cannot be done."""
+
+
+class UnknownQueueError(QueueError):
+    """No queue has this name."""
+
+
+class QueueClosedError(QueueError):
+    """The queue is being drained and takes no jobs."""
+
+
+class JobNotFoundError(QueueError):
+    """No job has this id."""
+
+
+class JobExistsError(QueueError):
+    """Another job holds this unique key; `details["job"]` is its id."""
+
+
+class JobUnfinishedError(QueueError, TimeoutError):
+    """The job has not finished, or not within the time that was given."""
+
+
+class RetryLater(QueueError):
+    """Raised by a job to be run again: `RetryLater(60)` in so many seconds, or at a datetime."""
+
+    def __init__(self, when: float | timedelta | datetime = 0.0, message: str = "", **details: Any) -> None:
+        super().__init__(message or "The job asked to be run again.", **details)
+        self.when = when
+
+    def moment(self, now: float) -> float:
+        """The time meant, in seconds since 1970, `now` being the present one."""
+        if isinstance(self.when, datetime):
+            return self.when.timestamp()
+        seconds = self.when.total_seconds() if isinstance(self.when, timedelta) else self.when
+        return now + float(seconds)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return (type(self), (self.when, str(self)))
+
+
+class ScheduleError(QueueError):
+    """A schedule cannot be used: its expression, zone or times are wrong."""
 
 
 class NotebookError(NbflowError):

@@ -45,6 +45,7 @@ class JobRecord(NamedTuple):
     worker: str | None  # who has it, while it runs; who had it last
     token: int  # counts the claims: who ends a job has to show the token of its own claim
     attempt: int  # tries begun so far
+    claims: int  # times that a worker took it
     losses: int  # tries that were lost with their process
     wakes: int  # times that it was woken
     abort: int  # 1: it is to be ended though it runs

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from nbflow.model.errors import ConfigError
+from nbflow.model.errors import ConfigError, DefinitionError
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +47,38 @@ class Retry:
 
 
 NO_RETRY = Retry()
+
+
+def retry_policy(options: Mapping[str, Any]) -> Retry:
+    """The policy that the options retries, delay, backoff, cap, jitter, retry_on and never_retry_on describe.
+
+    `retries` is a number, or the sequence of delays in seconds. Raises DefinitionError or ConfigError.
+    """
+    retries: Any = options.get("retries", 0)
+    delay: Any = options.get("delay", 0.0)
+    if not isinstance(retries, int):
+        if "delay" in options:
+            raise DefinitionError("give the delays either in retries or in delay, not in both.")
+        retries, delay = len(tuple(retries)), tuple(retries)
+    if not retries:
+        return NO_RETRY
+    return Retry(
+        retries=int(retries),
+        delays=(float(delay),) if isinstance(delay, (int, float)) else tuple(float(part) for part in delay),
+        backoff=options.get("backoff", 1.0),
+        cap=options.get("cap"),
+        jitter=options.get("jitter", 0.0),
+        on=_types(options.get("retry_on", Exception)),
+        never_on=_types(options.get("never_retry_on", ())),
+    )
+
+
+def _types(given: Any) -> tuple[type[BaseException], ...]:
+    types_: tuple[type[BaseException], ...] = given if isinstance(given, tuple) else (given,)
+    for kind in types_:
+        if not issubclass(kind if type(kind) is type else object, BaseException):
+            raise DefinitionError(f"retry_on and never_retry_on take exception types, not {kind!r}.")
+    return types_
 
 
 @dataclass(frozen=True, slots=True)

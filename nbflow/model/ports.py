@@ -43,6 +43,7 @@ class Work:
     key: str
     attempt: int  # from 1
     timeout: float | None = None  # seconds
+    soft_timeout: float | None = None  # seconds until SoftTimeoutError is raised in the function, once
 
 
 class Started(NamedTuple):
@@ -72,11 +73,27 @@ class Progress(NamedTuple):
     message: str
 
 
+class Waits(NamedTuple):
+    """An attempt begins or ceases to wait for other work, which may use its place meanwhile."""
+
+    ticket: int
+    time: float
+    waits: bool
+
+
+class Again(NamedTuple):
+    """An attempt asks to be made again, instead of ending its job."""
+
+    at: float | None  # seconds since 1970; None: when it is woken
+    wakes: int | None  # how often it knew to have been woken; None: it does not wait to be
+    end: bool = False  # whether it goes behind those that came meanwhile
+
+
 class Finished(NamedTuple):
     """An attempt ended. The last report of its ticket; later ones are refused."""
 
     ticket: int
-    state: State  # SUCCEEDED, FAILED, TIMED_OUT or CANCELLED
+    state: State  # SUCCEEDED, FAILED, TIMED_OUT or CANCELLED; of a job that asks to be run again also PENDING
     started_at: float
     finished_at: float
     worker: str
@@ -87,9 +104,10 @@ class Finished(NamedTuple):
     cpu_seconds: float | None = None
     peak_memory: int | None = None  # bytes
     exit: str | None = None
+    again: Again | None = None
 
 
-Report = Started | Output | Progress | Finished
+Report = Started | Output | Progress | Waits | Finished
 
 
 class Executor(Protocol):

@@ -17,6 +17,8 @@ class StepSpec:
     function: Callable[..., Any]
     retry: Retry = NO_RETRY
     timeout: float | None = None  # seconds per attempt; None: no limit
+    soft_timeout: float | None = None  # seconds until SoftTimeoutError is raised in an attempt
+    queue: str | None = None  # where its jobs go, on a queue; None: as the run says
     cache: Cache = NO_CACHE
     version: str | None = None  # part of the step's identity; given by the user
     executor: str | None = None  # name of an executor; None: the run's

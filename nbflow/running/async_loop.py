@@ -24,7 +24,7 @@ def run(attempt: Interruptible, coroutine: Coroutine[Any, Any, Any]) -> Any:
     """
     call = _Call(coroutine)
     try:
-        return attempt.call(call.wait, stop=call.stop)
+        return attempt.call(call.wait, stop=call.stop, soften=call.cancel)
     finally:
         if call.task is None:
             coroutine.close()  # it was interrupted before it began
@@ -62,10 +62,14 @@ class _Call:
         return task.result()
 
     def stop(self) -> None:
-        """Cancel the coroutine; callable from any thread."""
-        self._loop.call_soon_threadsafe(self._cancel)
+        """Cancel the coroutine, and wait for it no longer than `GRACE`; callable from any thread."""
+        self.cancel()
         clock = SystemClock()
         clock.call_at(clock.time() + GRACE, self._ended.set)
+
+    def cancel(self) -> None:
+        """Cancel the coroutine; callable from any thread."""
+        self._loop.call_soon_threadsafe(self._cancel)
 
     def _cancel(self) -> None:
         if self.task is not None:

@@ -11,11 +11,12 @@ from dataclasses import dataclass
 from types import AsyncGeneratorType, CoroutineType, GeneratorType
 from typing import TYPE_CHECKING, Any
 
-from nbflow.model.errors import StepResultError, TaskCancelledError
-from nbflow.model.ports import Finished, Inputs, Ref, Report, Started
+from nbflow.model.errors import SoftTimeoutError, StepResultError, TaskCancelledError
+from nbflow.model.ports import Again, Finished, Inputs, Ref, Report, Started
 from nbflow.model.states import State
 from nbflow.running.context import CURRENT, AttemptContext
 from nbflow.running.failure import error_record, restore_error, without_internal_frames
+from nbflow.running.interrupt import soft_error
 
 if TYPE_CHECKING:
     from nbflow.model.ports import Clock, Work
@@ -26,6 +27,15 @@ if TYPE_CHECKING:
 __all__ = ["Site", "error_record", "given_up", "load_inputs", "never_begun", "perform", "restore_error"]
 
 _MAXRSS_UNIT = 1 if sys.platform == "darwin" else 1024  # bytes
+
+
+class RunAgain(BaseException):
+    """Raised by what runs on a queue, to be run again later; a BaseException, so that user code lets it through."""
+
+    def __init__(self, again: Again, error: BaseException | None = None) -> None:
+        super().__init__(again)
+        self.again = again
+        self.error = error  # why, if something went wrong
 
 
 @dataclass(slots=True)
@@ -74,11 +84,9 @@ def perform(attempt: Interruptible, site: Site) -> Finished:
     started = site.clock.time()
     site.report(Started(work.ticket, started, site.worker, os.getpid()))
     attempt.started_at = started
-    attempt.context = context = AttemptContext(work, site.report, site.clock, echo=site.echo)
+    attempt.context = context = AttemptContext(work, site.report, site.clock, echo=site.echo, values=site.values)
     CURRENT.set(context)
-    unset = None
-    if work.timeout is not None:
-        unset = site.clock.call_at(started + work.timeout, lambda: attempt.interrupt(State.TIMED_OUT))
+    timers = _timers(attempt, site, started)
     cpu = site.cpu_clock()
     value: StoredValue | None = None
     error: BaseException | None = None
@@ -90,16 +98,19 @@ def perform(attempt: Interruptible, site: Site) -> Finished:
             value = site.values.put(_checked(result, name), f"the result of step {name!r}")
     except BaseException as problem:  # whatever a step may raise, SystemExit included, is its outcome
         error = problem
-    if unset is not None:
+    for unset in timers:
         unset()
     cpu = site.cpu_clock() - cpu
     if site.drain is not None:
         site.drain()
     context.close()
+    again: Again | None = None
+    if isinstance(error, RunAgain) and attempt.judged is None:
+        again, error = error.again, error.error
     state, error = _outcome(attempt, error, site)
     return Finished(
         work.ticket,
-        state,
+        state if again is None else State.PENDING,
         started,
         site.clock.time(),
         site.worker,
@@ -109,7 +120,19 @@ def perform(attempt: Interruptible, site: Site) -> Finished:
         error,
         cpu if not work.spec.is_async else None,  # the loop's thread ran it, together with others
         resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * _MAXRSS_UNIT,
+        None,
+        again,
     )
+
+
+def _timers(attempt: Interruptible, site: Site, started: float) -> list[Callable[[], None]]:
+    """Have the attempt end when its time is up; the actions undo it."""
+    work, found = attempt.work, []
+    if work.timeout is not None:
+        found.append(site.clock.call_at(started + work.timeout, lambda: attempt.interrupt(State.TIMED_OUT)))
+    if work.soft_timeout is not None:
+        found.append(site.clock.call_at(started + work.soft_timeout, attempt.soften))
+    return found
 
 
 def given_up(attempt: Interruptible, site: Site) -> Finished:
@@ -173,9 +196,27 @@ def _outcome(attempt: Interruptible, error: BaseException | None, site: Site) ->
         return attempt.judged, attempt.error().with_traceback(trace)
     if error is None:
         return State.SUCCEEDED, None
+    if attempt.softened:
+        soft = _soft_timeout(attempt, error)
+        if soft is not None:
+            return State.TIMED_OUT, soft
     if site.keyboard and isinstance(error, KeyboardInterrupt):
         attempt.keyboard = error
         name = attempt.work.spec.name
         cancelled = TaskCancelledError(f"step {name!r} was interrupted from the keyboard.")
         return State.CANCELLED, cancelled.with_traceback(error.__traceback__)
     return State.FAILED, error
+
+
+def _soft_timeout(attempt: Interruptible, error: BaseException) -> BaseException | None:
+    """The error to tell if the soft timeout is behind `error`, whatever the function made of it."""
+    if attempt.work.spec.is_async and type(error).__name__ == "CancelledError":
+        return soft_error(attempt.work).with_traceback(error.__traceback__)  # how coroutines are told
+    seen: set[int] = set()
+    cause: BaseException | None = error
+    while cause is not None and id(cause) not in seen:
+        if isinstance(cause, SoftTimeoutError):
+            return error
+        seen.add(id(cause))
+        cause = cause.__cause__ or cause.__context__
+    return None

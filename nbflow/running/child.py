@@ -13,7 +13,7 @@ from contextlib import suppress
 from contextvars import Context
 from typing import Any
 
-from nbflow.model.ports import Output, Progress, Report, Work
+from nbflow.model.ports import Output, Progress, Report, Waits, Work
 from nbflow.model.specs import StepSpec
 from nbflow.model.states import State
 from nbflow.running import capture, wire
@@ -54,6 +54,7 @@ class _Child:
         self._clock = SystemClock()
         self._site: Site | None = None
         self._leased_at = 0.0
+        self._until: float | None = None  # when this process has to end
         self._known_modules = set(sys.modules)
         self._descriptors = Descriptors(self.context)
 
@@ -95,6 +96,8 @@ class _Child:
                         self._cancel(message.ticket)
                     elif isinstance(message, wire.GiveBack):
                         self._give_back(message.most)
+                    elif isinstance(message, wire.KeepUntil):
+                        self._keep_until(message.time)
                     else:
                         self._inbox.append(message)
                 self._changed.notify()
@@ -113,6 +116,14 @@ class _Child:
         while len(tickets) < most and self._inbox and isinstance(self._inbox[-1], wire.Task):
             tickets.append(self._inbox.pop().ticket)
         self._wire.send([wire.GivenBack(tickets[::-1])])
+
+    def _keep_until(self, time_: float) -> None:
+        self._until = time_
+        self._clock.call_at(time_, self._end_if_over)
+
+    def _end_if_over(self) -> None:
+        if self._until is not None and self._clock.time() >= self._until:
+            os.killpg(os.getpid(), signal.SIGKILL)
 
     def _leave(self) -> None:
         """The parent closed the connection or is dead."""
@@ -143,7 +154,9 @@ class _Child:
         if isinstance(spec, wire.Spec):
             spec = StepSpec(spec.name, _Later(spec), is_async=spec.is_async)
             self._specs[task.spec] = spec
-        return Work(task.ticket, spec, task.inputs, task.run, task.seq, task.key, task.attempt, task.timeout)
+        return Work(
+            task.ticket, spec, task.inputs, task.run, task.seq, task.key, task.attempt, task.timeout, task.soft_timeout
+        )
 
     def _run(self, task: wire.Task) -> None:
         attempt, site = self._attempt, self._site
@@ -158,7 +171,7 @@ class _Child:
 
     def _report(self, report: Report) -> None:
         """Send a report; that of a start with the end before it, so that a series of tasks costs one message each."""
-        if isinstance(report, Output | Progress):
+        if isinstance(report, Output | Progress | Waits):
             self._wire.send([report])
         else:
             self._unsent.append(report)
@@ -189,6 +202,7 @@ class _Child:
         )
 
     def _release(self) -> None:
+        self._until = None
         self._specs.clear()
         self._site = None
         files: dict[str, tuple[int, int]] = {}

@@ -140,6 +140,12 @@ class Children:
         child.tenant = None
         self.send(child, [wire.Release()])
 
+    def dismiss(self, child: Child) -> None:
+        """Let a child that has nothing to do end, with its exit handlers."""
+        child.tenant = None
+        with suppress(OSError):
+            child.wire.socket.shutdown(socket.SHUT_WR)
+
     def send(self, child: Child, messages: list[Any]) -> None:
         """Send; never waits."""
         if not child.wire.send(messages):

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import itertools
+import json
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from nbflow.model.ports import Output, Progress, Report
+from nbflow.model.ports import Output, Progress, Report, Waits
 from nbflow.running.clock import SystemClock
 
 if TYPE_CHECKING:
     from nbflow.model.ports import Clock, Work
+    from nbflow.values.store import ValueStore
 
 _COALESCE = 0.05  # seconds that output may wait to be joined with what follows
 _LARGEST = 8192  # characters that are kept back at most
@@ -28,16 +31,26 @@ class AttemptContext:
     __slots__ = (
         "_clock", "_closed", "_due", "_flushed_at", "_lock", "_parts", "_report",
         "_reporting", "_size", "_wrote", "alive",
-        "attempt", "echo", "key", "name", "run", "seq", "ticket",
+        "attempt", "echo", "job", "key", "name", "run", "seq", "ticket", "values",
     )  # fmt: skip
 
-    def __init__(self, work: Work, report: Callable[[Report], None], clock: Clock, *, echo: bool) -> None:
+    def __init__(
+        self,
+        work: Work,
+        report: Callable[[Report], None],
+        clock: Clock,
+        *,
+        echo: bool,
+        values: ValueStore | None = None,
+    ) -> None:
         self.run = work.run
         self.key = work.key
         self.seq = work.seq
         self.attempt = work.attempt
         self.ticket = work.ticket
         self.name = work.spec.name
+        self.values = values  # those of the run, for what needs more than its arguments
+        self.job: str | None = None  # id, on a queue
         self.alive = True  # False once it timed out, was cancelled or ended
         self.echo = echo  # whether its output also goes where it would go without nbflow
         self._report = report
@@ -82,6 +95,23 @@ class AttemptContext:
         if self.alive:
             with self._lock:
                 self._make(Progress(self.ticket, self._clock.time(), value, message))
+
+    def meta(self, values: dict[str, Any]) -> None:
+        """Put values that JSON can hold on record beside the attempt; later ones replace those of the same name."""
+        self.emit("meta", json.dumps(values))
+
+    @contextmanager
+    def waiting(self) -> Iterator[None]:
+        """While the attempt waits for other work inside the block, its place can be used for that."""
+        self._tell_waits(True)
+        try:
+            yield
+        finally:
+            self._tell_waits(False)
+
+    def _tell_waits(self, waits: bool) -> None:
+        with self._lock:
+            self._make(Waits(self.ticket, self._clock.time(), waits))
 
     def flush(self) -> None:
         """Send the output that was kept back."""

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from nbflow.model.errors import StepTimeoutError, TaskCancelledError, TaskError
+from nbflow.model.errors import SoftTimeoutError, StepTimeoutError, TaskCancelledError, TaskError
 from nbflow.model.states import State
 
 if TYPE_CHECKING:
@@ -22,6 +22,7 @@ GRACE = 0.5  # seconds that an attempt has to end after it was asked to
 _SIGNAL = signal.SIGURG
 
 _LOADING, _RUNNING, _ENDED = range(3)
+_NO, _DUE, _RAISED = range(3)
 _NO_KWARGS: Mapping[str, Any] = {}
 
 
@@ -29,8 +30,8 @@ class Interruptible:
     """One attempt while it runs: what may end it early, and what it is judged to be then."""
 
     __slots__ = (
-        "_claimed", "_clock", "_give_up", "_lock", "_phase", "_sent", "_stop", "_thread", "context", "judged",
-        "keyboard", "started_at", "verdict", "work",
+        "_claimed", "_clock", "_give_up", "_lock", "_phase", "_sent", "_soft", "_soften", "_stop", "_thread", "context",
+        "judged", "keyboard", "started_at", "verdict", "work",
     )  # fmt: skip
 
     def __init__(self, work: Work, clock: Clock, give_up: Callable[[Interruptible], None] | None = None) -> None:
@@ -45,7 +46,9 @@ class Interruptible:
         self._phase = _LOADING
         self._lock = threading.Lock()
         self._thread = 0
-        self._sent = False  # whether an exception is on its way; there is one at most
+        self._sent = False  # whether the exception of the verdict is on its way; there is one at most
+        self._soften: Callable[[], None] | None = None  # how to tell of the soft timeout, if not by an exception
+        self._soft = _NO  # what became of the soft timeout, which is no verdict
         self._stop: Callable[[], None] | None = None  # how to end it, if not by an exception in its thread
         self._claimed = False
 
@@ -74,7 +77,23 @@ class Interruptible:
                 if self._stop is not None:
                     self._stop()
                 else:
-                    _raise_in(self._thread, self)
+                    _raise_in(self._thread, self, self.error())
+
+    def soften(self) -> None:
+        """Raise SoftTimeoutError inside the function, which may go on after it."""
+        with self._lock:
+            if self.verdict is not None or self._phase != _RUNNING or self._soft != _NO:
+                return
+            self._soft = _DUE
+            if self._soften is not None:
+                self._soften()
+            elif self._stop is None:
+                _raise_in(self._thread, self, soft_error(self.work))
+
+    @property
+    def softened(self) -> bool:
+        """Whether the soft timeout has passed while the function ran."""
+        return self._soft != _NO
 
     def call(
         self,
@@ -82,10 +101,12 @@ class Interruptible:
         args: tuple[Any, ...] = (),
         kwargs: Mapping[str, Any] = _NO_KWARGS,
         stop: Callable[[], None] | None = None,
+        soften: Callable[[], None] | None = None,
     ) -> Any:
         """Call a function, which may be interrupted meanwhile; once this has returned, no interruption can come."""
         self._thread = threading.get_ident()
         self._stop = stop
+        self._soften = soften
         try:
             try:
                 self._phase = _RUNNING
@@ -113,6 +134,9 @@ class Interruptible:
                 self.judged = self.verdict
             if self._sent and self._stop is None:
                 _take_back(self._thread)
+        elif self._soft == _DUE and self._stop is None:
+            with self._lock:
+                _take_back(self._thread)
 
 
 def verdict_error(verdict: State, work: Work) -> TaskError:
@@ -123,11 +147,18 @@ def verdict_error(verdict: State, work: Work) -> TaskError:
     return TaskCancelledError(f"step {name!r} was cancelled ({work.key}).")
 
 
-def _raise_in(thread: int, attempt: Interruptible) -> None:
+def soft_error(work: Work) -> SoftTimeoutError:
+    """The error of a soft timeout."""
+    return SoftTimeoutError(
+        f"{work.spec.name!r} has used up its soft timeout of {work.soft_timeout or 0:g} seconds ({work.key})."
+    )
+
+
+def _raise_in(thread: int, attempt: Interruptible, error: TaskError) -> None:
     if thread == threading.main_thread().ident and signal.getsignal(_SIGNAL) is _on_signal:
         signal.pthread_kill(thread, _SIGNAL)
     else:
-        _send(thread, _raisable(attempt.error()))
+        _send(thread, _raisable(error))
 
 
 def _raisable(error: TaskError) -> type[TaskError]:
@@ -164,9 +195,14 @@ _IN_MAIN: list[Interruptible] = []
 
 def _on_signal(_number: int, _frame: Any) -> None:
     for attempt in _IN_MAIN:
-        if attempt._sent and attempt._phase == _RUNNING and attempt._stop is None:
+        if attempt._phase != _RUNNING or attempt._stop is not None:
+            continue
+        if attempt._sent:
             attempt._stop = _nothing  # raised once
             raise attempt.error()
+        if attempt._soft == _DUE:
+            attempt._soft = _RAISED
+            raise soft_error(attempt.work)
 
 
 def _nothing() -> None:

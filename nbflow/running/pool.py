@@ -10,7 +10,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from nbflow.model.ports import Finished, Output, Report, Started, Work
+from nbflow.model.ports import Finished, Output, Report, Started, Waits, Work
 from nbflow.model.states import State
 from nbflow.running import functions, losses, wire
 from nbflow.running.attempt import never_begun
@@ -38,6 +38,9 @@ class _Leased:
         self.running: Started | None = None
         self.specs: set[int] = set()  # numbers of the specs that it knows
         self.unset: Callable[[], None] | None = None  # takes back the order to kill it when time is up
+        self.waits = False  # whether its task waits for others, which may have its place
+        self.done = 0  # tasks that it has run
+        self.retiring = False  # whether it gets no more tasks
         self.asked_back = False  # whether it was asked to give tasks back and has not answered
 
 
@@ -47,8 +50,14 @@ class ProcessPool:
     name = "processes"
     inline = False
 
-    def __init__(self, *, workers: int, values: ValueStore, clock: Clock, echo: bool = False) -> None:
+    def __init__(
+        self, *, workers: int, values: ValueStore, clock: Clock, echo: bool = False, most_tasks: int | None = None
+    ) -> None:
+        """`most_tasks`: a child that has run so many is replaced."""
         self.workers = workers
+        self._most_tasks = most_tasks
+        self._held = False  # whether no children are started
+        self._until: float | None = None  # when children end by themselves
         self._values = values
         self._clock = clock  # for reports about what never ran; children have the time of the machine
         self._timers = SystemClock()
@@ -106,6 +115,50 @@ class ProcessPool:
         """Say that another thread is of no use here."""
         return False
 
+    def retire(self, pid: int) -> None:
+        """Give a child no more tasks, and end it when it has done those that it has."""
+        with self._lock:
+            for leased in self._leased.values():
+                if leased.child.pid == pid:
+                    leased.retiring = True
+                    self._dismiss(leased)
+                    return
+
+    def hold(self, held: bool) -> None:
+        """Whether to start no further children for now; one there is always."""
+        with self._lock:
+            self._held = held
+            if not held and self._report is not None:
+                self._feed()
+
+    def kill(self) -> None:
+        """End all children with what they run."""
+        with self._lock:
+            for leased in self._leased.values():
+                leased.child.kill()
+
+    def keep_until(self, time_: float) -> None:
+        """Let the children end by themselves at a time (seconds since 1970), unless they are told of a later one."""
+        with self._lock:
+            self._until = time_
+            for leased in self._leased.values():
+                children().send(leased.child, [wire.KeepUntil(time_)])
+
+    def pids(self) -> list[int]:
+        """The processes of all children that are here now."""
+        with self._lock:
+            return [leased.child.pid for leased in self._leased.values() if leased.child.pid]
+
+    def places(self) -> int:
+        """How many tasks can run now, those that wait for others not counted."""
+        with self._lock:
+            return self.workers + sum(leased.waits for leased in self._leased.values())
+
+    @property
+    def ahead(self) -> int:
+        """How many tasks a child is given beyond the one that it runs; 0 unless they are short."""
+        return self._ahead
+
     def close(self, *, wait: bool = True) -> None:
         """End: with `wait` after all submitted work, else at once and cancelling it."""
         if not wait:
@@ -147,11 +200,13 @@ class ProcessPool:
 
     def _free(self) -> _Leased | None:
         """The child to be given the next task, if there is one."""
-        best = min(self._leased.values(), key=lambda leased: len(leased.tasks), default=None)
+        open_ = [leased for leased in self._leased.values() if not leased.waits and not leased.retiring]
+        best = min(open_, key=lambda leased: len(leased.tasks), default=None)
         if best is not None and not best.tasks:
             return best
-        if len(self._leased) < self.workers:
-            return self._lease()
+        if len(open_) + sum(leased.retiring and not leased.waits for leased in self._leased.values()) < self.workers:
+            if not self._held or not open_:
+                return self._lease()
         return best if best is not None and len(best.tasks) <= self._ahead else None
 
     def _lease(self) -> _Leased:
@@ -162,6 +217,8 @@ class ProcessPool:
         except OSError:  # the folder is gone
             cwd = None
         children().send(child, [wire.Lease(list(sys.path), cwd, dict(os.environ), self._values.config())])
+        if self._until is not None:
+            children().send(child, [wire.KeepUntil(self._until)])
         return leased
 
     def _add(self, messages: list[Any], leased: _Leased, work: Work) -> None:
@@ -170,12 +227,22 @@ class ProcessPool:
             leased.specs.add(number)
             messages.append(wire.Spec(number, work.spec.name, work.spec.is_async, packed))
         messages.append(
-            wire.Task(work.ticket, number, work.inputs, work.run, work.seq, work.key, work.attempt, work.timeout)
+            wire.Task(
+                work.ticket,
+                number,
+                work.inputs,
+                work.run,
+                work.seq,
+                work.key,
+                work.attempt,
+                work.timeout,
+                work.soft_timeout,
+            )
         )
 
     def _even_out(self) -> None:
         """If a child has nothing to do, ask the one with the most tasks ahead for some of them back."""
-        if all(leased.tasks for leased in self._leased.values()):
+        if all(leased.tasks or leased.retiring for leased in self._leased.values()):
             return
         most = max(self._leased.values(), key=lambda leased: len(leased.tasks))
         ahead = len(most.tasks) - 1
@@ -197,6 +264,7 @@ class ProcessPool:
                     leased.asked_back = False
                     back = [leased.tasks.pop(ticket) for ticket in message.tickets if ticket in leased.tasks]
                     self._queue.extendleft(work for work in reversed(back) if work.ticket in self._open)
+                    self._dismiss(leased)
                 elif self._take(leased, message):
                     reports.append(message)
         self._hand_on(reports)
@@ -233,6 +301,7 @@ class ProcessPool:
         elif type(report) is Finished:
             leased.running = None
             leased.tasks.pop(report.ticket, None)
+            self._ended_one(leased)
             if leased.unset is not None:
                 leased.unset()
                 leased.unset = None
@@ -241,7 +310,31 @@ class ProcessPool:
                 self._ahead = min(_MOST_AHEAD, self._ahead * 2 + 1)
             elif seconds > _LONG:
                 self._ahead = 0
+        elif type(report) is Waits:
+            leased.waits = report.waits
+            if report.waits and len(leased.tasks) > 1 and not leased.asked_back:
+                leased.asked_back = True
+                children().send(leased.child, [wire.GiveBack(len(leased.tasks) - 1)])
         return report.ticket in self._open
+
+    def _ended_one(self, leased: _Leased) -> None:
+        leased.waits = False
+        leased.done += 1
+        if self._most_tasks is not None and leased.done >= self._most_tasks:
+            leased.retiring = True
+        self._dismiss(leased)
+
+    def _dismiss(self, leased: _Leased) -> None:
+        """End a child that is to go, if it has nothing to do; have tasks that wait in it back."""
+        if not leased.retiring or leased.running is not None:
+            return
+        if leased.tasks:
+            if not leased.asked_back:
+                leased.asked_back = True
+                children().send(leased.child, [wire.GiveBack(len(leased.tasks))])
+            return
+        del self._leased[leased.child]
+        children().dismiss(leased.child)
 
     def _hand_on(self, reports: list[Report]) -> None:
         self._delivering.now = True

@@ -44,6 +44,7 @@ class Task(NamedTuple):
     key: str
     attempt: int
     timeout: float | None
+    soft_timeout: float | None
 
 
 class Cancel(NamedTuple):
@@ -56,6 +57,12 @@ class GiveBack(NamedTuple):
     """To a child: return up to `most` tasks that have not begun."""
 
     most: int
+
+
+class KeepUntil(NamedTuple):
+    """To a child: end by yourself at this time, unless a later one is told before; your parent's rights end then."""
+
+    time: float
 
 
 class Release(NamedTuple):

@@ -64,10 +64,7 @@ def next_waits(
 
 def count_start(connection: Connection, start: GateStartRecord) -> None:
     """Count a start against a rate."""
-    statement = (
-        "INSERT INTO gate_starts (gate, job, time) VALUES (?, ?, ?) "
-        "ON CONFLICT (gate, job) DO UPDATE SET time = excluded.time"
-    )
+    statement = "INSERT INTO gate_starts (gate, job, time) VALUES (?, ?, ?) ON CONFLICT DO NOTHING"
     raw.one(connection, statement, start)
 
 

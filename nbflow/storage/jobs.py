@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Sequence
 from typing import Any
 
 from sqlalchemy import Connection, func, select, update
 
-from nbflow.model.jobs import ClaimedJob, JobEnd, JobRecord
+from nbflow.model.jobs import ClaimedJob, JobEnd, JobRecord, Mark
 from nbflow.storage import raw
 from nbflow.storage.schema import jobs
 from nbflow.storage.upserts import storable
@@ -119,6 +120,16 @@ def expired(connection: Connection, now: float, most: int) -> list[JobRecord]:
     return [JobRecord._make(row) for row in raw.one(connection, statement, (now, most))]
 
 
+def next_expiry(connection: Connection) -> float | None:
+    """When the next job expires that has not begun."""
+    statement = (
+        "SELECT min(expires_at) FROM jobs WHERE expires_at IS NOT NULL AND finished_at IS NULL "
+        "AND state IN ('ready', 'pending')"
+    )
+    found = raw.one(connection, statement).scalar()
+    return float(found) if found is not None else None
+
+
 def wake(connection: Connection, ids: Iterable[str], now: float) -> None:
     """Wake suspended jobs; one that runs is to look again before it is suspended."""
     rows = [(now, job) for job in sorted(ids)]
@@ -170,6 +181,12 @@ def states(connection: Connection, ids: Sequence[str]) -> dict[str, str]:
 def change(connection: Connection, job: str, **values: Any) -> None:
     """Change columns of a job."""
     connection.execute(update(jobs).where(jobs.c.id == job).values(**{k: storable(v) for k, v in values.items()}))
+
+
+def regate(connection: Connection, record: JobRecord, names: Sequence[str]) -> None:
+    """Let a waiting job have other gates; it is pending until they let it through."""
+    marks = record.marks | Mark.GATED if names else record.marks & ~Mark.GATED
+    change(connection, record.id, gates=json.dumps(list(names)) if names else None, marks=int(marks), state="pending")
 
 
 def mark(connection: Connection, ids: Sequence[str], mark: int) -> None:

@@ -23,6 +23,15 @@ def delete_runs(connection: Connection, runs: Sequence[str]) -> None:
         connection.execute(delete(schema.runs).where(schema.runs.c.id.in_(part)))
 
 
+def delete_of_jobs(connection: Connection, jobs: Sequence[str]) -> None:
+    """Remove the tries, the output and the needs of jobs."""
+    for start in range(0, len(jobs), _AT_ONCE):
+        part = jobs[start : start + _AT_ONCE]
+        for table in (schema.attempts, schema.logs):
+            connection.execute(delete(table).where(table.c.run.in_(part)))
+        connection.execute(delete(schema.job_needs).where(schema.job_needs.c.job.in_(part)))
+
+
 def older_than(connection: Connection, time: float) -> list[str]:
     """Ids of the finished runs that ended before `time` (seconds since 1970)."""
     statement = select(schema.runs.c.id).where(schema.runs.c.finished_at < time)

@@ -42,6 +42,7 @@ def _create_jobs() -> None:
         sa.Column("worker", sa.Text(), nullable=True),
         sa.Column("token", sa.BigInteger(), nullable=False),
         sa.Column("attempt", sa.BigInteger(), nullable=False),
+        sa.Column("claims", sa.BigInteger(), nullable=False),
         sa.Column("losses", sa.BigInteger(), nullable=False),
         sa.Column("wakes", sa.BigInteger(), nullable=False),
         sa.Column("abort", sa.BigInteger(), nullable=False),
@@ -100,7 +101,7 @@ def _create_limits() -> None:
         "gate_starts",
         sa.Column("gate", sa.String(64), primary_key=True),
         sa.Column("job", sa.String(64), primary_key=True),
-        sa.Column("time", sa.Float(53), nullable=False),
+        sa.Column("time", sa.Float(53), primary_key=True, autoincrement=False),
     )
     op.create_table(
         "job_keys",

@@ -1,0 +1,232 @@
+"""A call on its way through the database: packed where it is enqueued, run in a worker's child."""
+
+from __future__ import annotations
+
+import os
+import pickle
+import random
+import sys
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from nbflow.model.errors import CodecError, DefinitionError, NbflowError, RetryLater
+from nbflow.model.policies import NO_RETRY, Retry
+from nbflow.model.ports import Again, Inputs, Ref
+from nbflow.model.records import ErrorRecord, StoredValue
+from nbflow.running import functions
+from nbflow.running.attempt import RunAgain, load_inputs, restore_error
+from nbflow.running.context import AttemptContext, current
+from nbflow.running.functions import Code, Reference
+
+if TYPE_CHECKING:
+    from nbflow.values.store import ValueStore
+
+_ATOMS: frozenset[type] = frozenset({int, float, str, bool, type(None), bytes})
+_LARGE_ATOM = 4096
+_PROTOCOL = 5
+
+
+class Needed(NamedTuple):
+    """What came of a job that another one needs, as it is stored."""
+
+    value: tuple[str, int, str, bytes | None, str | None] | None  # a StoredValue, its data signed
+    error: bytes | None  # signed
+
+
+@dataclass(frozen=True, slots=True)
+class Packer:
+    """Makes calls into payloads."""
+
+    values: ValueStore
+    is_job: Callable[[object], bool]  # whether an argument stands for the result of a job
+
+    def pack(self, function: Any, args: tuple[Any, ...], kwargs: dict[str, Any], retry: Retry = NO_RETRY) -> Packed:
+        """The signed payload of a call, and the jobs whose results it needs.
+
+        Raises UnpicklableError for an argument that cannot be stored, ValueTooLargeError for too large ones.
+        """
+        name = str(getattr(function, "__name__", type(function).__name__))
+        needs: dict[str, int] = {}
+        inputs = self._inputs(args, kwargs, needs, name)
+        code = self.function(function, name)
+        policy = self.values.put(retry, f"the retry policy of {name!r}") if retry.retries else None
+        return Packed(self.seal(code, inputs, policy), tuple(needs))
+
+    def seal(self, code: tuple[Any, ...], inputs: Inputs, retry: StoredValue | None, key: str | None = None) -> bytes:
+        """A payload from its parts."""
+        packed = tuple(inputs.packed) if inputs.packed is not None else None
+        values = tuple([tuple(value) for value in inputs.values])
+        parts = (code, inputs.args, inputs.kwargs, packed, values, tuple(retry) if retry else None, _folder(), key)
+        return self.values.seal(pickle.dumps(parts, _PROTOCOL))
+
+    def function(self, function: Any, name: str) -> tuple[Any, ...]:
+        """A function as a part of a payload: by name, or as a stored value of its code."""
+        packed = functions.pack(function, f"the function {name!r}")
+        if isinstance(packed, Reference):
+            return tuple(packed)
+        return tuple(self.values.put(packed, f"the code of {name!r}"))
+
+    def _inputs(self, args: tuple[Any, ...], kwargs: dict[str, Any], needs: dict[str, int], name: str) -> Inputs:
+        flat = [self._flat(value, needs) for value in args]
+        named = {key: self._flat(value, needs) for key, value in kwargs.items()}
+        if _DEEP not in flat and _DEEP not in named.values():
+            return Inputs(tuple(flat), named or None)
+
+        def substitute(value: object) -> int | None:
+            return needs.setdefault(value.id, len(needs)) if self.is_job(value) else None  # type: ignore[attr-defined]
+
+        needs.clear()
+        return Inputs(packed=self.values.pack_inputs(args, kwargs, f"the call of {name!r}", substitute))
+
+    def _flat(self, value: Any, needs: dict[str, int]) -> Any:
+        kind = type(value)
+        if kind in _ATOMS and not (kind in (str, bytes) and len(value) > _LARGE_ATOM):
+            return value
+        if self.is_job(value):
+            return Ref(needs.setdefault(value.id, len(needs)))
+        return _DEEP
+
+
+class Packed(NamedTuple):
+    """A call as it is stored."""
+
+    payload: bytes
+    needs: tuple[str, ...]  # ids of the jobs whose results are among its arguments, by number
+
+
+class _Deep:
+    """Marks an argument that has to be encoded."""
+
+
+_DEEP = _Deep()
+
+
+def _folder() -> str | None:
+    try:
+        return os.getcwd()
+    except OSError:
+        return None
+
+
+# --- in the child ------------------------------------------------------------------------------------------------
+
+
+def run_call(payload: bytes, job: str, tries: int, needed: Sequence[Needed], *, tolerant: bool) -> Any:
+    """Run a stored call. `tries`: how many there were, this one included; `tolerant`: errors are passed as values."""
+    call = _open(payload, job)
+    function, args, kwargs = call.ready(needed, tolerant=tolerant)
+    try:
+        return function(*args, **kwargs)
+    except Exception as error:
+        call.raise_again(error, tries)
+        raise
+
+
+async def run_call_async(payload: bytes, job: str, tries: int, needed: Sequence[Needed], *, tolerant: bool) -> Any:
+    """Run a stored call of an `async def` function."""
+    call = _open(payload, job)
+    function, args, kwargs = call.ready(needed, tolerant=tolerant)
+    try:
+        return await function(*args, **kwargs)
+    except Exception as error:
+        call.raise_again(error, tries)
+        raise
+
+
+@dataclass(slots=True)
+class _Call:
+    """A call that is about to be run."""
+
+    code: tuple[Any, ...]
+    inputs: Inputs
+    retry: Retry
+    values: ValueStore
+    context: AttemptContext
+
+    def ready(
+        self, needed: Sequence[Needed], *, tolerant: bool
+    ) -> tuple[Callable[..., Any], tuple[Any, ...], dict[str, Any]]:
+        """The function with its arguments."""
+        function = _function(self.code, self.values)
+        inputs = self.inputs
+        if not needed:
+            return function, *load_inputs(inputs, self.values)
+        results = [self._result(each, tolerant=tolerant) for each in needed]
+        if inputs.packed is not None:
+            return function, *self.values.unpack(inputs.packed, results)
+
+        def resolve(value: Any) -> Any:
+            return results[value.number] if type(value) is Ref else value
+
+        named = {name: resolve(value) for name, value in (inputs.kwargs or {}).items()}
+        return function, tuple([resolve(value) for value in inputs.args]), named
+
+    def raise_again(self, error: Exception, tries: int) -> None:
+        """Raise RunAgain if the call is to be tried again after `error`."""
+        if not self.context.alive:
+            return  # it timed out or was cancelled, which somebody else decides on
+        now = time.time()
+        if isinstance(error, RetryLater):
+            raise RunAgain(Again(error.moment(now), None), error) from None
+        if self.retry.wants(error, tries - 1):
+            delay = self.retry.delay(tries, random.SystemRandom().random)
+            raise RunAgain(Again(now + delay, None, end=True), error) from None
+
+    def _result(self, needed: Needed, *, tolerant: bool) -> Any:
+        values = self.values
+        if needed.value is not None:
+            stored = StoredValue(*needed.value)
+            if stored.data is not None:
+                stored = stored._replace(data=values.unseal(stored.data))
+            return values.get(stored)
+        if needed.error is None:
+            return None
+        error = restore_error(ErrorRecord(*values.get(values.unseal_stored(needed.error))))
+        if tolerant:
+            return error
+        raise error
+
+
+def _open(payload: bytes, job: str) -> _Call:
+    """Check the signature of a payload and take it apart."""
+    context = current()
+    if context is None or context.values is None:
+        raise NbflowError("A stored call runs in the child of a worker only; call the function itself.")
+    values = context.values
+    code, args, kwargs, packed, upstream, retry, folder, key = pickle.loads(values.unseal(payload))  # noqa: S301 - signed
+    context.job = job
+    if key is not None:
+        context.key = key
+    if folder is not None and folder not in sys.path and os.path.isdir(folder):
+        sys.path.append(folder)  # where whoever enqueued it imported its modules from
+    inputs = Inputs(args, kwargs, StoredValue(*packed) if packed else None, tuple([StoredValue(*v) for v in upstream]))
+    policy = values.get(StoredValue(*retry)) if retry is not None else NO_RETRY
+    return _Call(code, inputs, policy, values, context)
+
+
+_FUNCTIONS: dict[tuple[Any, ...], Callable[..., Any]] = {}
+_MOST_FUNCTIONS = 256
+
+
+def _function(code: tuple[Any, ...], values: ValueStore) -> Callable[..., Any]:
+    found = _FUNCTIONS.get(code)
+    if found is not None:
+        return found
+    packed = Reference(*code) if len(code) == len(Reference._fields) else values.get(StoredValue(*code))
+    if not isinstance(packed, (Reference, Code)):
+        raise CodecError("a stored call holds no function; it was written by another version of nbflow.")
+    try:
+        function = functions.unpack(packed)
+    except (ImportError, AttributeError) as error:
+        name = f"{code[0]}.{code[1]}" if isinstance(packed, Reference) else "the function"
+        raise DefinitionError(
+            f"{name} cannot be imported by the worker: {error}. Start the worker where its modules are found, install "
+            "them there, or define the function in the notebook, whose code travels."
+        ) from error
+    if len(_FUNCTIONS) >= _MOST_FUNCTIONS:
+        _FUNCTIONS.clear()
+    if isinstance(packed, Reference):  # code by value is made anew each time: its globals belong to one call
+        _FUNCTIONS[code] = function
+    return function

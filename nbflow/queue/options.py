@@ -1,0 +1,175 @@
+"""What can be asked of a job, checked when it is asked.
+
+A call's wish wins over that of its function, that over the queue's, and that over the settings.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from nbflow.model.errors import ConfigError
+from nbflow.model.names import check_name
+from nbflow.model.policies import Retry, retry_policy
+
+SUCCESS_TTL = 7 * 86_400.0  # seconds that a succeeded job is kept
+FAILURE_TTL = 365 * 86_400.0  # and one that ended otherwise
+MOST_LOSSES = 3
+WHEN = ("success", "failure", "any")
+
+
+@dataclass(frozen=True, slots=True)
+class Limit:
+    """At most `count` jobs with this `key` at a time; with `per` (seconds), at most so many starts in any such span."""
+
+    key: str
+    count: int
+    per: float | None = None
+
+    def __post_init__(self) -> None:
+        if type(self.count) is not int or self.count < 1:
+            raise ConfigError(f"limit {self.key!r} lets through {self.count!r} jobs; it has to be 1 or more.")
+        if self.per is not None and not self.per > 0:
+            raise ConfigError(f"limit {self.key!r} counts starts per {self.per!r} seconds; that has to be above 0.")
+
+
+@dataclass(frozen=True, slots=True)
+class Unique:
+    """That there is no second job with this key."""
+
+    key: str
+    scope: str = "active"  # "waiting" until it begins, "active" until it ends
+    window: float | None = None  # seconds from the enqueueing; instead of a scope
+    clash: str = "existing"  # "existing": the job that is there is returned; "error": JobExistsError
+    debounce: bool = False  # a clash puts the waiting job off to the due time of the new call, with its arguments
+
+
+@dataclass(frozen=True, slots=True)
+class JobOptions:
+    """How one job is to be treated. None: as the function, then the queue, then the settings say."""
+
+    queue: str | None = None
+    priority: int = 0
+    eta: datetime | timedelta | float | None = None
+    expires: datetime | timedelta | float | None = None
+    timeout: float | None = None
+    soft_timeout: float | None = None
+    retry: Retry | None = None
+    most_losses: int = MOST_LOSSES  # times that the process may die under it before it counts as failed
+    unique: Unique | None = None
+    limits: tuple[Limit, ...] = ()
+    after: tuple[Any, ...] = ()  # jobs, or their ids
+    when: str = "success"  # of those it needs: "success", "failure" or "any"
+    front: bool = False
+    tags: tuple[str, ...] = ()
+    meta: Mapping[str, Any] | None = None
+    success_ttl: float | None = SUCCESS_TTL
+    failure_ttl: float | None = FAILURE_TTL
+    on_success: Any = None  # functions, enqueued with the result or the error
+    on_failure: Any = None
+
+    def changed(self, options: Mapping[str, Any]) -> JobOptions:
+        """These options with some others. Raises ConfigError for what makes no sense."""
+        return replace(self, **_checked(options)) if options else self
+
+
+_SPECIAL = frozenset({"retries", "delay", "backoff", "cap", "jitter", "retry_on", "never_retry_on", "lock"})
+_RETRYING = _SPECIAL - {"lock"}
+NAMES = frozenset(JobOptions.__slots__) | _SPECIAL
+
+
+def _checked(options: Mapping[str, Any]) -> dict[str, Any]:
+    unknown = sorted(set(options) - NAMES)
+    if unknown:
+        close = difflib.get_close_matches(unknown[0], NAMES, n=1)
+        hint = f" Did you mean {close[0]!r}?" if close else ""
+        raise ConfigError(f"a job has no option {unknown[0]!r}.{hint} It has {', '.join(sorted(NAMES))}.")
+    found = {name: value for name, value in options.items() if name not in _SPECIAL}
+    for name in ("timeout", "soft_timeout", "success_ttl", "failure_ttl"):
+        if name in found:
+            found[name] = seconds(found[name], name)
+    if "priority" in found and (not isinstance(found["priority"], int) or isinstance(found["priority"], bool)):
+        raise ConfigError(f"priority is a whole number, the lower served first, not {found['priority']!r}.")
+    if found.get("when", "success") not in WHEN:
+        raise ConfigError(f"when is one of {', '.join(WHEN)}, not {found['when']!r}.")
+    if "unique" in found:
+        found["unique"] = _unique(found["unique"])
+    found.update(_sequences(found, options))
+    if _RETRYING & set(options):
+        found["retry"] = retry_policy({name: options[name] for name in _RETRYING & set(options)})
+    return found
+
+
+def _sequences(found: Mapping[str, Any], options: Mapping[str, Any]) -> dict[str, Any]:
+    changes: dict[str, Any] = {}
+    if "tags" in found:
+        changes["tags"] = tuple(check_name(tag, "tag") for tag in found["tags"])
+    if "after" in found:
+        after = found["after"]
+        changes["after"] = tuple(after) if isinstance(after, Iterable) and not isinstance(after, str) else (after,)
+    if "limits" in found or "lock" in options:
+        limits = found.get("limits", ())
+        limits = (limits,) if isinstance(limits, Limit) else tuple(limits)
+        if options.get("lock") is not None:
+            limits = (*limits, Limit(f"lock:{check_name(options['lock'], 'lock')}", 1))
+        changes["limits"] = limits
+    return changes
+
+
+def _unique(value: Any) -> Unique | None:
+    if value is None or isinstance(value, Unique):
+        found: Unique | None = value
+    elif isinstance(value, str):
+        found = Unique(value)
+    else:
+        raise ConfigError(f"unique is a key (text) or Unique(key, ...), not {value!r}.")
+    if found is not None and found.scope not in ("waiting", "active"):
+        raise ConfigError(f"the scope of a unique key is 'waiting' or 'active', not {found.scope!r}.")
+    if found is not None and found.clash not in ("existing", "error"):
+        raise ConfigError(f"a clash of unique keys gives 'existing' or 'error', not {found.clash!r}.")
+    return found
+
+
+def seconds(value: Any, what: str) -> float | None:
+    """A positive duration in seconds, from seconds or a timedelta."""
+    number = value.total_seconds() if isinstance(value, timedelta) else value
+    if number is None:
+        return None
+    if type(number) not in (int, float) or not number > 0:
+        raise ConfigError(f"{what} is a positive number of seconds or a timedelta, not {value!r}.")
+    return float(number)
+
+
+def moment(value: Any, now: float, what: str) -> float | None:
+    """A point in time as seconds since 1970: from a datetime, or from now (timedelta, or seconds)."""
+    if value is None:
+        return None
+    if isinstance(value, datetime):
+        return value.timestamp()  # a naive one is local time, as everywhere in Python
+    if isinstance(value, timedelta):
+        return now + value.total_seconds()
+    if type(value) in (int, float):
+        return now + float(value)
+    raise ConfigError(f"{what} is a datetime, or a timedelta or seconds from now, not {value!r}.")
+
+
+def check_timeouts(timeout: float | None, soft: float | None, what: str) -> None:
+    """Raise ConfigError if the hard timeout leaves no time after the soft one."""
+    if timeout is not None and soft is not None and timeout <= soft:
+        raise ConfigError(
+            f"{what}: timeout ({timeout:g} s) has to be longer than soft_timeout ({soft:g} s), which is raised first "
+            "and leaves the rest for cleaning up."
+        )
+
+
+def utc(time: float | None) -> datetime | None:
+    """A time of the database as a datetime in UTC."""
+    return datetime.fromtimestamp(time, UTC) if time is not None else None
+
+
+def ids(jobs: Sequence[Any]) -> tuple[str, ...]:
+    """Ids of jobs given as handles or ids."""
+    return tuple(job if isinstance(job, str) else str(job.id) for job in jobs)

@@ -1,0 +1,132 @@
+"""From a function, its arguments and options to a job that can be stored."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Mapping
+from typing import Any
+
+from nbflow import settings as settings_module
+from nbflow.model.errors import ConfigError, DefinitionError
+from nbflow.model.jobs import JobRecord
+from nbflow.model.names import check_name
+from nbflow.model.policies import NO_RETRY, Retry
+from nbflow.queue import options as opts
+from nbflow.queue.broker import DEFAULT, FRONT, STAMPS, NewJob
+from nbflow.queue.calls import Packer
+from nbflow.queue.options import MOST_LOSSES, JobOptions
+
+_MICRO = 1_000_000
+_NO_JOB: dict[str, Any] = dict.fromkeys(JobRecord._fields)
+
+
+class Preparer:
+    """Makes the jobs of one function."""
+
+    def __init__(
+        self, packer: Packer, function: Any, options: JobOptions, defaults: Mapping[str, Any] | None = None
+    ) -> None:
+        """`defaults`: what the queue says where neither call nor function do.
+
+        Raises ConfigError for options that contradict each other, UnpicklableError for code that cannot travel.
+        """
+        spec: Any = getattr(function, "spec", None)  # of a step or flow
+        called = spec.function if getattr(spec, "kind", "") == "step" else function
+        if not callable(called):
+            raise DefinitionError(f"a job calls a function; {type(called).__name__} {called!r} is none.")
+        self.name = check_name(getattr(spec, "name", None) or _name(called), "job")
+        self.options = options
+        self._packer = packer
+        self._function = called
+        self._retry: Retry = options.retry or getattr(spec, "retry", None) or NO_RETRY
+        timeout, soft = (_first(name, options, spec, defaults or {}) for name in ("timeout", "soft_timeout"))
+        opts.check_timeouts(timeout, soft, f"job {self.name!r}")
+        self._template = _NO_JOB | {
+            "queue": options.queue or getattr(spec, "queue", None) or DEFAULT,
+            "priority": options.priority,
+            "name": self.name,
+            "kind": "job",
+            "policy": self._policy(),
+            "timeout": timeout,
+            "soft_timeout": soft,
+            "tags": json.dumps(options.tags) if options.tags else "",
+            "meta": _meta(options.meta),
+            "success_ttl": options.success_ttl,
+            "failure_ttl": options.failure_ttl,
+            **dict.fromkeys(("waiting", "marks", "token", "attempt", "claims", "losses", "wakes", "abort"), 0),
+        }
+
+    def job(self, args: tuple[Any, ...], kwargs: dict[str, Any], place: int, **more: Any) -> NewJob:
+        """One call as a job. `place`: see `broker.Stamps`; `more`: further columns."""
+        options, now = self.options, time.time()
+        packed = self._packer.pack(self._function, args, kwargs, self._retry)
+        due = opts.moment(options.eta, now, "eta")
+        waits = due is not None and due > now
+        values = self._template | {
+            "id": STAMPS.id(place),
+            "place": place - (FRONT if options.front else 0),
+            "state": "pending" if waits else "ready",
+            "payload": packed.payload,
+            "due_at": due if waits else None,
+            "expires_at": opts.moment(options.expires, now, "expires"),
+            "enqueued_at": now,
+            "ready_at": None if waits else now,
+            **more,
+        }
+        if packed.needs:
+            values["policy"] = _with(values["policy"], needs=len(packed.needs))
+        needs = (*packed.needs, *opts.ids(options.after))
+        return NewJob(JobRecord(**values), needs, options.unique, options.limits)
+
+    def callbacks(self) -> list[tuple[Any, str]]:
+        """(function, when) of what is to be enqueued when a job ends."""
+        pairs = ((self.options.on_success, "success"), (self.options.on_failure, "failure"))
+        return [(function, when) for function, when in pairs if function is not None]
+
+    def _policy(self) -> str | None:
+        """What the worker has to know without unpickling anything."""
+        import inspect
+
+        found: dict[str, Any] = {}
+        if inspect.iscoroutinefunction(self._function):
+            found["async"] = True
+        if self.options.when != "success":
+            found["when"] = self.options.when
+        if self.options.most_losses != MOST_LOSSES:
+            found["losses"] = self.options.most_losses
+        if self.options.unique is not None and self.options.unique.scope == "waiting":
+            found["unique"] = "waiting"
+        retry = self._retry
+        if retry.retries:
+            found["retries"] = retry.retries
+            found["delays"] = [retry.delays, retry.backoff, retry.cap, retry.jitter]
+            found["timeouts"] = retry.wants(TimeoutError(), 0)
+        return json.dumps(found) if found else None
+
+
+def _first(name: str, options: JobOptions, spec: Any, defaults: Mapping[str, Any]) -> float | None:
+    """A timeout: what the call says, else the function, the queue, the settings."""
+    found = (getattr(options, name), getattr(spec, name, None), defaults.get(name))
+    chosen = next((value for value in found if value is not None), None)
+    if chosen is None:
+        chosen = getattr(settings_module.current(), f"job_{name}")
+    return float(chosen) if chosen is not None else None
+
+
+def _name(function: Any) -> str:
+    name = str(getattr(function, "__name__", type(function).__name__))
+    return "lambda" if name == "<lambda>" else name
+
+
+def _meta(meta: Mapping[str, Any] | None) -> str | None:
+    if meta is None:
+        return None
+    try:
+        return json.dumps(dict(meta))
+    except (TypeError, ValueError) as error:
+        raise ConfigError(f"meta has to be what JSON can hold: {error}.") from error
+
+
+def _with(policy: str | None, **more: Any) -> str:
+    return json.dumps({**json.loads(policy or "{}"), **more})

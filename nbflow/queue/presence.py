@@ -1,0 +1,146 @@
+"""Who is there: a worker's own row and lease, and workers that are not there any more.
+
+A lease belongs to a worker, not to each of its jobs. Whoever finds a dead worker takes its jobs over: on the same
+machine as soon as its process is gone, else when its lease has run out. Before that it kills what is left of it here,
+so that no job ever runs twice at a time.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+from contextlib import suppress
+from functools import cache
+from pathlib import Path
+
+import psutil
+from sqlalchemy import Connection
+
+from nbflow.model.errors import TaskCancelledError, WorkerLostError
+from nbflow.model.jobs import JobRecord, WorkerRecord
+from nbflow.model.states import State
+from nbflow.queue import gates
+from nbflow.queue.broker import FRONT
+from nbflow.queue.consequences import Consequences, Ended, of
+from nbflow.queue.ledger import may_be_lost_again, parsed
+from nbflow.running.failure import error_record
+from nbflow.storage import bells, jobs, queues
+from nbflow.storage.database import Database
+from nbflow.values.store import ValueStore
+
+LEASE = 15.0  # seconds
+RENEW = 4.0  # seconds between renewals
+MARGIN = 2.0  # seconds before the end of its lease when a worker ends its jobs, and after it when others take them
+_UNSTARTED = (
+    25  # claims of a job beyond its tries, all lost before it was seen to begin, after which it counts as failed
+)
+
+
+@cache
+def boot() -> str:
+    """Names this start of the machine."""
+    try:
+        return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    except OSError:  # not Linux
+        return f"{psutil.boot_time():.0f}"
+
+
+def host() -> str:
+    """This machine."""
+    return socket.gethostname()
+
+
+def is_here(worker: WorkerRecord) -> bool:
+    """Whether a worker is, or was, on this machine."""
+    return worker.host == host()
+
+
+def is_dead(worker: WorkerRecord, now: float) -> bool:
+    """Whether nobody works for a worker any more."""
+    if is_here(worker) and (worker.boot != boot() or not lives(worker.pid, worker.process_started)):
+        return True
+    return worker.lease_until + MARGIN < now
+
+
+def lives(pid: int, started: float) -> bool:
+    """Whether a process is there, the same that started then."""
+    try:
+        process = psutil.Process(pid)
+        return bool(abs(process.create_time() - started) < 1.0) and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.Error:
+        return False
+
+
+def children_of(pids: list[int]) -> str:
+    """Children as a worker's row has them."""
+    found = []
+    for pid in pids:
+        with suppress(psutil.Error):
+            found.append([pid, psutil.Process(pid).create_time()])
+    return json.dumps(found)
+
+
+def bury(database: Database, values: ValueStore, now: float, *, me: str = "") -> int:
+    """Take over the jobs of dead workers; returns how many workers there were."""
+    with database.read() as connection:
+        dead = [each for each in queues.listed(connection) if each.id != me and is_dead(each, now)]
+    for worker in dead:
+        with bells.ringing(database, bells.JOBS, bells.NEWS) as connection:
+            locked = queues.lock_worker(connection, worker.id)
+            if locked is not None and is_dead(locked, now):
+                _end_children(locked)
+                _take_over(connection, locked, values, now)
+    return len(dead)
+
+
+def _end_children(worker: WorkerRecord) -> None:
+    """Kill what a worker on this machine left behind: its parent may be stopped, and not dead."""
+    if not is_here(worker) or worker.boot != boot():
+        return
+    for pid, started in json.loads(worker.children):
+        if lives(pid, started):
+            with suppress(ProcessLookupError, PermissionError):
+                os.killpg(pid, signal.SIGKILL)
+
+
+def _take_over(connection: Connection, worker: WorkerRecord, values: ValueStore, now: float) -> None:
+    follow = Consequences(connection, values, now)
+    ended: list[Ended] = []
+    for record in jobs.running_of(connection, [worker.id]):
+        end = _judge(record)
+        if end is None:
+            give_back(connection, record, now, lost=record.started_at is not None)
+        else:
+            state, error = end
+            jobs.end(connection, [(record.id, follow.end(record, state, record.started_at, error_record(error)))])
+            ended.append(of(record))
+    personal = f"@{worker.id}"
+    for record in [*jobs.waiting(connection, personal), *jobs.delayed(connection, personal)]:
+        text = f"The worker that {record.name!r} was meant for is gone."
+        ended.append(follow.stop(record, State.CANCELLED, error_record(TaskCancelledError(text))))
+    follow.finish(ended)
+    queues.leave(connection, worker.id, "lost", now)
+
+
+def _judge(record: JobRecord) -> tuple[State, Exception] | None:
+    """How a job ends whose worker died; None if it is to begin once more."""
+    if record.abort:
+        return State.CANCELLED, TaskCancelledError(f"{record.name!r} was cancelled ({record.id}).")
+    lost = record.started_at is not None
+    policy = {**parsed(record.policy)}
+    if record.kind != "job":
+        policy.pop("losses", None)  # flows ask for no second try when the task kills its process, but this was not it
+    if (lost and not may_be_lost_again(policy, record.losses + 1)) or record.claims - record.attempt > _UNSTARTED:
+        text = f"The worker died {record.losses + 1} times while it ran {record.name!r} ({record.id})."
+        return State.FAILED, WorkerLostError(text)
+    return None
+
+
+def give_back(connection: Connection, record: JobRecord, now: float, *, lost: bool) -> None:
+    """Put a running job back, before all others of its priority."""
+    jobs.put_back(connection, [record.id], place_shift=FRONT, uncounted=not lost, lost=lost)
+    if record.gates:
+        jobs.postpone(connection, record.id, now)
+        gates.ended(connection, gates.names(record.gates), now, began=True)

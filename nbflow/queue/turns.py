@@ -1,0 +1,228 @@
+"""What a worker does in one transaction: tell what ended, let follow what follows from it, claim what is next."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+from sqlalchemy import Connection
+
+from nbflow.model.errors import TaskCancelledError
+from nbflow.model.jobs import ClaimedJob, JobEnd, JobRecord, Mark, QueueRecord
+from nbflow.model.ports import Finished
+from nbflow.model.records import AttemptRecord, LogRecord
+from nbflow.model.states import State
+from nbflow.queue import gates
+from nbflow.queue.broker import FRONT, STAMPS
+from nbflow.queue.calls import Needed
+from nbflow.queue.consequences import Consequences, Ended
+from nbflow.queue.ledger import InHand, News, attempt_record, may_be_lost_again, retry_after_timeout
+from nbflow.running.failure import error_record
+from nbflow.storage import job_links, jobs, queues
+from nbflow.storage.upserts import Upsert
+from nbflow.values.store import ValueStore
+
+Wanted = Callable[[QueueRecord], int]  # how many jobs of a queue the worker takes at most
+
+
+class Claim(NamedTuple):
+    """A claimed job, with what came of those that it needs."""
+
+    job: ClaimedJob
+    needed: tuple[Needed, ...]
+
+
+class Turn:
+    """One transaction of a worker."""
+
+    def __init__(self, connection: Connection, worker: str, values: ValueStore, now: float) -> None:
+        self._connection = connection
+        self._worker = worker
+        self._values = values
+        self._now = now
+        self._upsert = Upsert(connection.dialect.name)
+        self._follow = Consequences(connection, values, now)
+        self.freed = False  # whether jobs may have become ready by it
+
+    # --- telling -------------------------------------------------------------------------------------------------
+
+    def tell(self, news: News) -> None:
+        """Store what happened to jobs in hand. What was taken from the worker meanwhile is not its to tell."""
+        held = jobs.held(self._connection, self._worker, [each.job.id for each, _ in news.ends])
+        ends = [(each, end) for each, end in news.ends if held.get(each.job.id) == each.job.token]
+        self._upsert(self._connection, LogRecord, news.logs)
+        jobs.started(self._connection, news.starts)
+        jobs.told(self._connection, [(value, message, job) for job, (value, message) in news.progress.items()])
+        for job, values in news.meta.items():
+            found = jobs.get(self._connection, [job], lock=True).get(job)
+            if found is not None:
+                meta = {**json.loads(found.meta or "{}"), **values}
+                jobs.change(self._connection, job, meta=json.dumps(meta))
+        tries = [attempt_record(each, end, self._worker) for each, end in ends if not _suspended(end)]
+        self._upsert(self._connection, AttemptRecord, tries)
+        self._end([pair for pair in ends if not self._goes_on(*pair)])
+
+    def _end(self, ends: Sequence[tuple[InHand, Finished]]) -> None:
+        jobs.end(self._connection, [(each.job.id, self._job_end(each, end)) for each, end in ends])
+        marked = [each.job for each, _ in ends if each.job.marks]
+        if marked:
+            self.freed = True
+            self._follow.finish(
+                Ended(job.id, job.marks, job.gates, job.unique_key, job.waker, began=True) for job in marked
+            )
+
+    def _goes_on(self, each: InHand, end: Finished) -> bool:
+        """Put a job back that is not over with this try; whether it is so."""
+        job = each.job
+        if each.abort:
+            return False
+        if end.state is State.CANCELLED:  # given back before it began, or when the worker was told to stop
+            self._put_back(job, uncounted=True)
+            return True
+        if end.exit is not None and end.state is State.FAILED:  # its process died
+            if not may_be_lost_again(each.policy, job.losses + 1):
+                return False
+            self._put_back(job, lost=True)
+            return True
+        again = end.again if end.state is not State.TIMED_OUT else retry_after_timeout(each, self._now)
+        if again is None:
+            return False
+        if again.wakes is not None:
+            self._suspend(job, again.at, again.wakes)
+            return True
+        at = max(again.at or self._now, self._now)
+        jobs.postpone(self._connection, job.id, at, STAMPS.next()[0] if again.end else None)
+        self._leave_gates(job)
+        self.freed = True
+        return True
+
+    def _suspend(self, job: ClaimedJob, at: float | None, known: int) -> None:
+        """Let a job wait until it is woken; at once if that happened after it looked last."""
+        record = jobs.get(self._connection, [job.id], lock=True)[job.id]
+        jobs.put_back(self._connection, [job.id], uncounted=True)
+        if record.wakes == known:
+            jobs.postpone(self._connection, job.id, at)
+        self.freed = True
+
+    def _put_back(self, job: ClaimedJob, *, uncounted: bool = False, lost: bool = False) -> None:
+        jobs.put_back(self._connection, [job.id], place_shift=FRONT, uncounted=uncounted, lost=lost)
+        if job.gates:
+            jobs.postpone(self._connection, job.id, self._now)
+            self._leave_gates(job)
+        self.freed = True
+
+    def _leave_gates(self, job: ClaimedJob) -> None:
+        if job.gates:
+            gates.ended(self._connection, gates.names(job.gates), self._now, began=True)
+
+    def _job_end(self, each: InHand, end: Finished) -> JobEnd:
+        job, value, error = each.job, end.value, end.error
+        state = State.CANCELLED if each.abort and end.state is not State.SUCCEEDED else end.state
+        if end.again is not None:  # it wanted to go on, but was aborted
+            state = State.CANCELLED
+        keep = job.success_ttl if state is State.SUCCEEDED else job.failure_ttl
+        kept = self._now + keep if keep is not None else None
+        if state is State.SUCCEEDED and value is not None:
+            data = self._values.seal(value.data) if value.data is not None else None
+            return JobEnd(
+                state.value, end.started_at, end.finished_at, kept, value.digest, value.size, value.type, data,
+                value.uri, None, None, None,
+            )  # fmt: skip
+        return JobEnd(
+            state.value, end.started_at, end.finished_at, kept, None, None, None, None, None,
+            error.type if error is not None else None, error.message if error is not None else None,
+            self._follow.error_bytes(error) if error is not None else None,
+        )  # fmt: skip
+
+    # --- going on ------------------------------------------------------------------------------------------------
+
+    def tick(self) -> None:
+        """Do what the time brings."""
+        self._follow.tick()
+
+    def claim(self, wanted: Wanted, most: int) -> list[Claim]:
+        """Take up to `most` jobs, those of the most urgent queue first."""
+        found: list[ClaimedJob] = []
+        for queue in [_personal(self._worker), *queues.everything(self._connection)]:
+            count = min(most - len(found), wanted(queue))
+            if queue.paused or count <= 0:
+                continue
+            found += jobs.claim(self._connection, self._worker, queue.name, count)
+            if len(found) >= most:
+                break
+        found = self._not_revoked(found)
+        for job in found:
+            if job.gates:
+                gates.began(self._connection, job.id, gates.names(job.gates), self._now)
+            if job.marks & Mark.UNIQUE:
+                self._begin_unique(job)
+        return [Claim(job, self._needed(job)) for job in found]
+
+    def _not_revoked(self, claimed: list[ClaimedJob]) -> list[ClaimedJob]:
+        revoked = job_links.revoked(self._connection) if claimed else {}
+        if not revoked:
+            return claimed
+        kept = []
+        for job in claimed:
+            found = revoked.get(f"id:{job.id}") or revoked.get(f"name:{job.name}")
+            if found is None or (found.until is not None and found.until <= self._now):
+                kept.append(job)
+                continue
+            if found.once:
+                job_links.restore(self._connection, found.target)
+                revoked.pop(found.target)
+            self._end([(InHand(job), _revoked(job, self._now))])
+        return kept
+
+    def _begin_unique(self, job: ClaimedJob) -> None:
+        """Free the key of a job that was to be the only one for as long as it waited."""
+        if job.policy and '"unique": "waiting"' in job.policy and job.unique_key is not None:
+            job_links.drop_key(self._connection, job.unique_key, job.id, self._now)
+
+    def _needed(self, job: ClaimedJob) -> tuple[Needed, ...]:
+        if not job.policy or '"needs"' not in job.policy:
+            return ()
+        count: int = json.loads(job.policy)["needs"]
+        ids = [need.needs for need in job_links.needs_of(self._connection, job.id)[:count]]
+        records = jobs.get(self._connection, sorted(set(ids)))
+        return tuple([_came_of(records[id_]) for id_ in ids])
+
+
+def _suspended(end: Finished) -> bool:
+    return end.again is not None and end.again.wakes is not None
+
+
+def _revoked(job: ClaimedJob, now: float) -> Finished:
+    error = error_record(TaskCancelledError(f"{job.name!r} was revoked before it began ({job.id})."))
+    return Finished(0, State.CANCELLED, now, now, "", 0, None, error)
+
+
+def _came_of(record: JobRecord) -> Needed:
+    if record.state != State.SUCCEEDED:
+        return Needed(None, record.error)
+    value = (
+        record.result_digest or "", record.result_size or 0, record.result_type or "", record.result, record.result_uri
+    )  # fmt: skip
+    return Needed(value, None)
+
+
+def _personal(worker: str) -> QueueRecord:
+    """The queue of one worker, for broadcasts: before all others."""
+    return QueueRecord(f"@{worker}", None, 0, 0, None, None, None, None, None, "{}", 0.0)
+
+
+def allowed(queues_: Sequence[str], excluded: Sequence[str], in_hand: Counter[str], room: int) -> Wanted:
+    """How many jobs of a queue a worker takes that serves some queues ([]: all) but for others."""
+
+    def wanted(queue: QueueRecord) -> int:
+        if queue.name.startswith("@"):
+            return room
+        if (queues_ and queue.name not in queues_) or queue.name in excluded:
+            return 0
+        if queue.max_per_worker is None:
+            return room
+        return queue.max_per_worker - in_hand[queue.name]
+
+    return wanted

@@ -1,0 +1,355 @@
+"""A worker: a parent that claims jobs and supervises children that run them.
+
+One thread does all that touches the database; the children's reports are left for it. Each turn is one transaction:
+what ended is told, what follows is let go, and what is next is claimed, so that under load many jobs share a commit.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import select
+import signal
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from typing import Any
+
+import psutil
+from sqlalchemy import Connection
+
+from nbflow.model.errors import QueueError, StorageError
+from nbflow.model.jobs import WorkerRecord
+from nbflow.model.ports import Report
+from nbflow.queue import presence, upkeep
+from nbflow.queue.broker import STAMPS
+from nbflow.queue.concurrency import evaluate
+from nbflow.queue.ledger import Ledger
+from nbflow.queue.memory import MemoryWatch
+from nbflow.queue.turns import Claim, Turn, allowed
+from nbflow.running.clock import SystemClock
+from nbflow.running.pool import ProcessPool
+from nbflow.storage import bells, jobs, queues
+from nbflow.storage import gates as stored_gates
+from nbflow.storage.database import Database
+from nbflow.values.store import ValueStore
+
+_log = logging.getLogger("nbflow")
+_LOOK = 1.0  # seconds after which an idle worker looks without being told
+_AHEAD = 4  # times the short jobs that children are given ahead, to bridge a commit
+_GATHER = 0.1  # seconds that output and progress wait for more
+_SWEEP = 60.0  # seconds
+_MOST = 500  # jobs claimed at a time
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerOptions:
+    """How a worker works."""
+
+    queues: tuple[str, ...] = ()  # (): all
+    exclude: tuple[str, ...] = ()
+    concurrency: int | str = "cores"  # jobs at a time; see concurrency.evaluate
+    max_memory_percent: float | None = None  # of the machine's memory; at more than it a child is replaced
+    max_tasks: int | None = None  # jobs after which a child is replaced
+    burst: bool = False  # end when there is nothing left to do
+    lease: float = presence.LEASE  # seconds after which others take over if nothing is heard
+    memory: Callable[[], float] | None = None  # percent of memory used; default: as the system says
+
+
+class Worker:
+    """One worker. `run` works until `stop` is called, in the thread that called it."""
+
+    def __init__(self, database: Database, values: ValueStore, options: WorkerOptions) -> None:
+        """Raises ConfigError for a concurrency that is no number, and for limits that make no sense."""
+        self.concurrency = evaluate(options.concurrency)
+        self.id = STAMPS.id(STAMPS.next()[0])
+        self._database = database
+        self._values = values
+        self._options = options
+        self._ledger = Ledger()
+        self._inbox: deque[Report] = deque()
+        self._bell, self._ring = os.pipe()
+        os.set_blocking(self._bell, False)
+        os.set_blocking(self._ring, False)
+        self._stopping = 0  # 1: claim nothing more; 2: end what runs
+        self._pool = ProcessPool(
+            workers=self.concurrency, values=values, clock=SystemClock(), most_tasks=options.max_tasks
+        )
+        self._memory = MemoryWatch(self._pool, options.max_memory_percent, options.memory)
+        self._more = True  # whether there may be jobs to claim
+        self._done = 0
+        self._children: list[int] = []  # as the database has them
+        self._next: dict[str, float] = {}  # what is due when
+        self._lease_until = 0.0
+        self._lost = False  # whether it counts as dead
+
+    # --- from outside --------------------------------------------------------------------------------------------
+
+    def stop(self, *, now: bool = False) -> None:
+        """Claim nothing more and end after what runs; `now`: give that back too. Callable from any thread."""
+        self._stopping = 2 if now else max(self._stopping, 1)
+        self._wake()
+
+    def run(self) -> int:
+        """Work until stopped, or with `burst` until nothing is left; returns how many jobs ended."""
+        self._register()
+        threading.Thread(target=self._guard, name="nbflow-lease", daemon=True).start()
+        heard = bells.listen(self._database, bells.JOBS)
+        self._pool.start(self._report)
+        try:
+            presence.bury(self._database, self._values, time.time(), me=self.id)
+            while not self._finished():
+                self._step()
+                self._sleep(heard)
+        finally:
+            heard.close()
+            self._close()
+        return self._done
+
+    # --- the loop ------------------------------------------------------------------------------------------------
+
+    def _finished(self) -> bool:
+        if self._ledger or self._inbox:
+            return False
+        return self._stopping > 0 or (self._options.burst and not self._more)
+
+    def _step(self) -> None:
+        """Do all that can be done now."""
+        if self._stopping:
+            self._hand_back()
+        while True:
+            self._read()
+            now = time.time()
+            self._chores(now)
+            room = self._room()
+            news = self._ledger.news(now)
+            if not (news.ends or (news and self._is_due("news", now, _GATHER)) or (room and self._more)):
+                return
+            self._turn(now, room)
+
+    def _room(self) -> int:
+        """How many jobs could be claimed now."""
+        if self._stopping or self._lost:
+            return 0
+        places = self._pool.places() * (1 + _AHEAD * self._pool.ahead)
+        return min(_MOST, max(0, places - len(self._ledger)))
+
+    def _turn(self, now: float, room: int) -> None:
+        ledger, options = self._ledger, self._options
+        news = ledger.news(now)
+        wanted = allowed(options.queues, options.exclude, ledger.per_queue(), room)
+
+        def act(connection: Connection) -> tuple[list[Claim], bool, float | None]:
+            if not queues.holds_lease(connection, self.id):
+                raise _LostError("Others have taken over the jobs of this worker.")
+            turn = Turn(connection, self.id, self._values, now)
+            turn.tell(news)
+            if self._next.get("due", 0.0) <= now:
+                turn.tick()
+                turn.freed = True
+            claims = turn.claim(wanted, room) if room and (self._more or turn.freed) else []
+            if self._database.dialect == "postgresql":
+                bells.notify(connection, *self._topics(news, freed=turn.freed))
+            return claims, turn.freed, _next_due(connection)
+
+        claims, freed, due = self._database.retrying(act)
+        ledger.told(news)
+        self._done += len(news.ends)
+        self._next["due"] = due if due is not None else now + 3600.0
+        self._more = len(claims) >= room > 0 or (freed and not room) or (freed and len(claims) > 0)
+        if self._database.dialect != "postgresql":
+            bells.ring(self._database, *self._topics(news, freed=freed))
+        for claim in claims:
+            self._pool.submit(ledger.take(claim.job, claim.needed))
+
+    @staticmethod
+    def _topics(news: Any, *, freed: bool) -> list[str]:
+        return [*([bells.NEWS] if news else []), *([bells.JOBS] if freed else [])]
+
+    def _sleep(self, heard: bells.Bell) -> None:
+        """Wait until something happens, or something is due."""
+        if self._inbox or self._finished():
+            return
+        now = time.time()
+        until = min([now + _LOOK, *self._next.values()])
+        if self._ledger.starts_untold() or self._ledger.news(now):
+            until = min(until, now + _GATHER)
+        descriptors = [self._bell, *([heard.fileno()] if heard.fileno() >= 0 else [])]
+        rung = select.select(descriptors, [], [], max(0.0, until - now))[0]
+        if self._bell in rung:
+            with suppress(BlockingIOError):
+                os.read(self._bell, 65_536)
+        if len(rung) > (self._bell in rung):
+            heard.clear()
+            self._more = True
+            self._next["orders"] = 0.0
+        if time.time() >= self._next.get("due", 0.0):
+            self._more = True
+
+    def _read(self) -> None:
+        """Take the reports that have come."""
+        while self._inbox:
+            self._ledger.learn(self._inbox.popleft())
+
+    def _report(self, report: Report) -> None:
+        """Leave a report for the loop; called by the thread that listens to the children."""
+        self._inbox.append(report)
+        if len(self._inbox) == 1:
+            self._wake()
+
+    def _wake(self) -> None:
+        with suppress(BlockingIOError):
+            os.write(self._ring, b"!")
+
+    # --- chores --------------------------------------------------------------------------------------------------
+
+    def _chores(self, now: float) -> None:
+        """Do what is due apart from jobs."""
+        if self._is_due("lease", now, min(presence.RENEW, self._options.lease / 4)) or self._new_children():
+            self._renew(now)
+        if self._is_due("orders", now, _LOOK):
+            self._obey()
+            self._more = True  # a ring may have been lost
+        if self._is_due("others", now, _LOOK) and presence.bury(self._database, self._values, now, me=self.id):
+            self._more = True
+        if self._is_due("memory", now, _LOOK):
+            self._memory.look(time.monotonic())
+        if self._is_due("sweep", now, _SWEEP):
+            upkeep.sweep(self._database, now)
+
+    def _is_due(self, what: str, now: float, pause: float) -> bool:
+        if self._next.get(what, 0.0) > now:
+            return False
+        self._next[what] = now + pause
+        return True
+
+    def _new_children(self) -> bool:
+        return self._pool.pids() != self._children
+
+    def _renew(self, now: float) -> None:
+        until = now + self._options.lease
+        pids = self._pool.pids()
+        changes = {
+            "children": presence.children_of(pids), "busy": len(self._ledger), "done": self._done,
+            "state": "draining" if self._stopping else "running",
+        }  # fmt: skip
+
+        def act(connection: Connection) -> list[str] | None:
+            if not queues.renew(connection, self.id, now, until, **changes):
+                return None
+            mine = [record.id for record in jobs.running_of(connection, [self.id])]
+            # Claimed by a transaction of which nobody could tell whether it was committed.
+            return [job for job in mine if job not in self._ledger]
+
+        strays = self._database.retrying(act)
+        if strays is None:
+            raise _LostError("Others have taken over the jobs of this worker.")
+        self._lease_until, self._children = until, pids
+        self._pool.keep_until(until)
+        if strays:
+            self._return(strays)
+
+    def _return(self, ids: list[str]) -> None:
+        with bells.ringing(self._database, bells.JOBS) as connection:
+            for record in jobs.get(connection, ids, lock=True).values():
+                told = any(each.job.id == record.id for each, _ in self._ledger.news(0.0).ends)
+                if record.state == "running" and record.worker == self.id and not told:
+                    presence.give_back(connection, record, time.time(), lost=False)
+
+    def _obey(self) -> None:
+        """End what was asked to end."""
+        if not self._ledger:
+            return
+        with self._database.read() as connection:
+            found = jobs.to_abort(connection, self.id)
+        for job in found:
+            ticket = self._ledger.abort(job)
+            if ticket is not None:
+                self._pool.cancel(ticket)
+
+    def _hand_back(self) -> None:
+        """Give back what has not begun, or all if it is urgent."""
+        for ticket in self._ledger.tickets()[::-1] if self._stopping > 1 else self._ledger.unstarted():
+            self._pool.cancel(ticket)
+
+    # --- beginning and end ---------------------------------------------------------------------------------------
+
+    def _register(self) -> None:
+        from importlib.metadata import version
+
+        now = time.time()
+        options = self._options
+        self._lease_until = now + options.lease
+        record = WorkerRecord(
+            self.id, presence.host(), presence.boot(), os.getpid(), psutil.Process().create_time(), "running",
+            json.dumps(options.queues), json.dumps(options.exclude), self.concurrency, "[]", 0, 0, version("nbflow"),
+            now, now, self._lease_until,
+        )  # fmt: skip
+        with self._database.write() as connection:
+            queues.register(connection, record)
+
+    def _guard(self) -> None:
+        """End the children when the lease cannot be renewed in time: soon others will run their jobs."""
+        while self._lease_until:
+            left = self._lease_until - presence.MARGIN - time.time()
+            if left <= 0:
+                self._pool.kill()
+                left = presence.MARGIN
+            time.sleep(min(left, 1.0))
+
+    def _close(self) -> None:
+        self._pool.close(wait=False)
+        self._read()
+        with suppress(StorageError, QueueError):
+            self._turn(time.time(), 0)
+            with bells.ringing(self._database, bells.JOBS, bells.NEWS) as connection:
+                for record in jobs.running_of(connection, [self.id]):
+                    presence.give_back(connection, record, time.time(), lost=False)
+                queues.leave(connection, self.id, "stopped", time.time())
+        self._lease_until = 0.0
+        os.close(self._bell)
+        os.close(self._ring)
+
+
+class _LostError(QueueError):
+    """A worker found that it counts as dead."""
+
+
+def _next_due(connection: Connection) -> float | None:
+    times = [jobs.next_due(connection), stored_gates.next_due(connection), jobs.next_expiry(connection)]
+    return min((time_ for time_ in times if time_ is not None), default=None)
+
+
+def work(database: Database, values: ValueStore, options: WorkerOptions) -> int:
+    """Be a worker until a signal says otherwise; returns how many jobs ended. If others gave it up, it begins anew."""
+    done = 0
+    while True:
+        worker = Worker(database, values, options)
+        with _signals(worker):
+            try:
+                return done + worker.run()
+            except _LostError as error:
+                _log.warning("%s It begins anew.", error)
+                done += worker._done
+
+
+@contextmanager
+def _signals(worker: Worker) -> Iterator[None]:
+    """SIGTERM and SIGINT stop the worker; a second one ends what runs."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def on_signal(_number: int, _frame: Any) -> None:
+        worker.stop(now=worker._stopping > 0)
+
+    before = {number: signal.signal(number, on_signal) for number in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -22,11 +22,13 @@ class NoServerError(Exception):
 class PostgresServer:
     """A PostgreSQL server with trust for everyone on this machine."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, durable: bool = False) -> None:
+        """`durable`: what it said to have committed survives its crash (though not one of the machine)."""
         self._programs = _postgres_programs()
         self._folder = Path(tempfile.mkdtemp(prefix="nbflow-postgres-"))
         self._user = _unprivileged_user()
         self.port = free_port()
+        self._settings = (*_FAST, "synchronous_commit=on") if durable else _FAST
         self._count = 0
 
     def start(self) -> PostgresServer:
@@ -35,17 +37,34 @@ class PostgresServer:
         if self._user is not None:
             shutil.chown(self._folder, self._user)
         self._run("initdb", "-D", str(data), "-U", "nbflow", "-A", "trust", "-E", "UTF8", "--no-sync")
-        options = " ".join(f"-c {setting}" for setting in _FAST)
-        self._run(
-            "pg_ctl", "-D", str(data), "-l", str(self._folder / "log"), "-w", "-t", str(int(_DEADLINE)),
-            "-o", f"-p {self.port} -c listen_addresses=127.0.0.1 -k {self._folder} {options}", "start",
-        )  # fmt: skip
+        self.revive()
         return self
 
     def stop(self) -> None:
         """End the server and remove its files."""
-        self._run("pg_ctl", "-D", str(self._folder / "data"), "-m", "immediate", "-w", "stop")
+        self.crash()
         shutil.rmtree(self._folder, ignore_errors=True)
+
+    def crash(self) -> None:
+        """End the server at once, as if it were killed."""
+        self._run("pg_ctl", "-D", str(self._folder / "data"), "-m", "immediate", "-w", "stop")
+
+    def revive(self) -> None:
+        """Start the server on its files and wait until it answers."""
+        options = " ".join(f"-c {setting}" for setting in self._settings)
+        self._run(
+            "pg_ctl", "-D", str(self._folder / "data"), "-l", str(self._folder / "log"),
+            "-w", "-t", str(int(_DEADLINE)),
+            "-o", f"-p {self.port} -c listen_addresses=127.0.0.1 -k {self._folder} {options}", "start",
+        )  # fmt: skip
+
+    def end_sessions(self) -> int:
+        """Have the server end all sessions but this one; how many it were."""
+        import psycopg
+
+        with psycopg.connect(self._url("postgres").replace("+psycopg", ""), autocommit=True) as connection:
+            statement = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid <> pg_backend_pid()"
+            return len(connection.execute(f"{statement} AND backend_type = 'client backend'").fetchall())
 
     def new_database(self) -> str:
         """The URL of a new, empty database."""

@@ -129,12 +129,14 @@ class Database:
         return f"<database {self.url}>"
 
 
-def open_database(url: str, *, create: bool = True, read_only: bool = False, timeout: float = 30.0) -> Database:
+def open_database(
+    url: str, *, create: bool = True, read_only: bool = False, timeout: float = 30.0, patience: float = 1.0
+) -> Database:
     """Open the database at a SQLAlchemy URL; a new one gets its tables, an older one is migrated.
 
-    `timeout`: seconds to wait for another process's lock. Raises DatabaseMissingError if there is none and `create`
-    is false, DatabaseNewerError, DatabaseCorruptError, DatabaseReadOnlyError, DatabaseLockedError or
-    DatabaseUnreachableError.
+    `timeout`: seconds to wait for another process's lock. `patience`: seconds to wait for a server that does not answer
+    now; few, so that a wrong URL is told soon. Raises DatabaseMissingError if there is none and `create` is false,
+    DatabaseNewerError, DatabaseCorruptError, DatabaseReadOnlyError, DatabaseLockedError or DatabaseUnreachableError.
     """
     may_create = create and not read_only
     file = engines.sqlite_file(url)
@@ -146,7 +148,7 @@ def open_database(url: str, *, create: bool = True, read_only: bool = False, tim
         engine = engines.postgresql(url, read_only=read_only, timeout=timeout)
     database = Database(shown, engine, file)
     try:
-        database.patience = 0.0  # a wrong URL is told at once
+        database.patience = patience
         _bring_up_to_date(database, create=may_create)
         database.patience = PATIENCE
     except BaseException:
@@ -168,14 +170,14 @@ def _bring_up_to_date(database: Database, *, create: bool) -> None:
         raise DatabaseMissingError(
             f"{database.url} has no tables of nbflow. Run a flow first, or name another with --db."
         )
-    with database.write() as connection:
-        if database.dialect == "postgresql":
-            connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({_MIGRATION_LOCK})")
-        _upgrade(connection, _version_of(connection))
+    database.retrying(_upgrade)
 
 
-def _upgrade(connection: Connection, found: str | None) -> None:
-    """Bring the tables from version `found` to this one. Under a lock: another process may have done it meanwhile."""
+def _upgrade(connection: Connection) -> None:
+    """Bring the tables to this version, or make them. Under a lock: another process may have done it meanwhile."""
+    if connection.dialect.name == "postgresql":
+        connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({_MIGRATION_LOCK})")
+    found = _version_of(connection)
     if found is None:
         schema.metadata.create_all(connection)
         connection.execute(insert(schema.version_table).values(version_num=schema.VERSION))
@@ -186,8 +188,7 @@ def _upgrade(connection: Connection, found: str | None) -> None:
 
 
 def _version(database: Database) -> str | None:
-    with database.read() as connection:
-        return _version_of(connection)
+    return database.retrying(_version_of, write=False)
 
 
 def _version_of(connection: Connection) -> str | None:

@@ -7,7 +7,7 @@ import threading
 from nbflow import settings as settings_module
 from nbflow.storage.database import Database, open_database
 
-_OPEN: dict[tuple[str, bool], Database] = {}
+_OPEN: dict[str, Database] = {}
 _LOCK = threading.Lock()
 
 
@@ -16,9 +16,9 @@ def database(url: str | None = None, *, create: bool = True) -> Database:
     current = settings_module.current()
     resolved = settings_module.resolve_db(url or current.db)
     with _LOCK:
-        found = _OPEN.get((resolved, create))
+        found = _OPEN.get(resolved)
         if found is None or found.closed:
-            found = _OPEN[resolved, create] = open_database(resolved, create=create, timeout=current.lock_timeout)
+            found = _OPEN[resolved] = open_database(resolved, create=create, timeout=current.lock_timeout)
         return found
 
 

@@ -42,6 +42,7 @@ class Settings:
     eager: bool = False  # run what is enqueued at once, in the calling thread
     job_timeout: float | None = None  # seconds that a job may take if nothing else is said
     job_soft_timeout: float | None = None  # seconds after which SoftTimeoutError is raised in a job
+    worker_hooks: str | None = None  # module:Class of what workers do around jobs; see nbflow.queue.hooks
     lock_timeout: float = 30.0  # seconds to wait for a database that another process has locked
 
 

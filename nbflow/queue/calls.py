@@ -15,6 +15,8 @@ from nbflow.model.errors import CodecError, DefinitionError, NbflowError, RetryL
 from nbflow.model.policies import NO_RETRY, Retry
 from nbflow.model.ports import Again, Inputs, Ref
 from nbflow.model.records import ErrorRecord, StoredValue
+from nbflow.queue import hooks
+from nbflow.queue.hooks import HookedJob
 from nbflow.running import functions
 from nbflow.running.attempt import RunAgain, load_inputs, restore_error
 from nbflow.running.context import AttemptContext, current
@@ -117,7 +119,10 @@ def run_call(payload: bytes, job: str, tries: int, needed: Sequence[Needed], *, 
     """Run a stored call. `tries`: how many there were, this one included; `tolerant`: errors are passed as values."""
     call = _open(payload, job)
     function, args, kwargs = call.ready(needed, tolerant=tolerant)
+    around = hooks.active(call.values)
     try:
+        if around is not None:
+            return around.run(HookedJob(job, call.context.name, tries, function, args, kwargs))
         return function(*args, **kwargs)
     except Exception as error:
         call.raise_again(error, tries)
@@ -128,7 +133,10 @@ async def run_call_async(payload: bytes, job: str, tries: int, needed: Sequence[
     """Run a stored call of an `async def` function."""
     call = _open(payload, job)
     function, args, kwargs = call.ready(needed, tolerant=tolerant)
+    around = hooks.active(call.values)
     try:
+        if around is not None:
+            return await around.run_async(HookedJob(job, call.context.name, tries, function, args, kwargs))
         return await function(*args, **kwargs)
     except Exception as error:
         call.raise_again(error, tries)

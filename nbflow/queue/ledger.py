@@ -62,6 +62,7 @@ class Ledger:
         self._specs: dict[tuple[str, bool], StepSpec] = {}
         self._last = 0
         self._news = _no_news()
+        self._looked = 0.0  # when it was looked last whose beginnings are to be told
 
     def __len__(self) -> int:
         return len(self._in_hand)
@@ -134,11 +135,13 @@ class Ledger:
 
     def news(self, now: float) -> News:
         """What has gathered; it stays until `told`."""
-        self._news.starts[:] = [
-            (each.job.id, each.started.time)
-            for each in self._in_hand.values()
-            if each.started is not None and not each.told_start and now - each.started.time > _SHORT
-        ]
+        if now - self._looked > _SHORT:
+            self._looked = now
+            self._news.starts[:] = [
+                (each.job.id, each.started.time)
+                for each in self._in_hand.values()
+                if each.started is not None and not each.told_start and now - each.started.time > _SHORT
+            ]
         return self._news
 
     def starts_untold(self) -> bool:

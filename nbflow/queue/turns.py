@@ -213,7 +213,7 @@ def _personal(worker: str) -> QueueRecord:
     return QueueRecord(f"@{worker}", None, 0, 0, None, None, None, None, None, "{}", 0.0)
 
 
-def allowed(queues_: Sequence[str], excluded: Sequence[str], in_hand: Counter[str], room: int) -> Wanted:
+def allowed(queues_: Sequence[str], excluded: Sequence[str], in_hand: Callable[[], Counter[str]], room: int) -> Wanted:
     """How many jobs of a queue a worker takes that serves some queues ([]: all) but for others."""
 
     def wanted(queue: QueueRecord) -> int:
@@ -223,6 +223,6 @@ def allowed(queues_: Sequence[str], excluded: Sequence[str], in_hand: Counter[st
             return 0
         if queue.max_per_worker is None:
             return room
-        return queue.max_per_worker - in_hand[queue.name]
+        return queue.max_per_worker - in_hand()[queue.name]
 
     return wanted

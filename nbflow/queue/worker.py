@@ -24,11 +24,11 @@ from sqlalchemy import Connection
 
 from nbflow.model.errors import QueueError, StorageError
 from nbflow.model.jobs import WorkerRecord
-from nbflow.model.ports import Report
+from nbflow.model.ports import Output, Progress, Report
 from nbflow.queue import presence, upkeep
 from nbflow.queue.broker import STAMPS
 from nbflow.queue.concurrency import evaluate
-from nbflow.queue.ledger import Ledger
+from nbflow.queue.ledger import Ledger, News
 from nbflow.queue.memory import MemoryWatch
 from nbflow.queue.turns import Claim, Turn, allowed
 from nbflow.running.clock import SystemClock
@@ -40,8 +40,10 @@ from nbflow.values.store import ValueStore
 
 _log = logging.getLogger("nbflow")
 _LOOK = 1.0  # seconds after which an idle worker looks without being told
-_AHEAD = 4  # times the short jobs that children are given ahead, to bridge a commit
+_AHEAD = 8  # times the short jobs that children are given ahead, to bridge a commit
 _GATHER = 0.1  # seconds that output and progress wait for more
+_ENOUGH = 256  # reports that are worth a commit
+_PATIENCE = 0.02  # seconds that an end waits for others while the children are busy
 _SWEEP = 60.0  # seconds
 _MOST = 500  # jobs claimed at a time
 
@@ -75,11 +77,14 @@ class Worker:
         self._bell, self._ring = os.pipe()
         os.set_blocking(self._bell, False)
         os.set_blocking(self._ring, False)
+        self._handed_back = 0  # at which degree of stopping that was done
         self._stopping = 0  # 1: claim nothing more; 2: end what runs
         self._pool = ProcessPool(
-            workers=self.concurrency, values=values, clock=SystemClock(), most_tasks=options.max_tasks
+            workers=self.concurrency, values=values, clock=SystemClock(), most_tasks=options.max_tasks, gather=True
         )
         self._memory = MemoryWatch(self._pool, options.max_memory_percent, options.memory)
+        self._heard = True  # whether somebody may have changed what is due when
+        self._wake_at = 1  # reports that are worth waking up for
         self._more = True  # whether there may be jobs to claim
         self._done = 0
         self._children: list[int] = []  # as the database has them
@@ -127,9 +132,16 @@ class Worker:
             self._chores(now)
             room = self._room()
             news = self._ledger.news(now)
-            if not (news.ends or (news and self._is_due("news", now, _GATHER)) or (room and self._more)):
+            if not (self._worth_a_turn(news, now) or (room and self._more)):
                 return
             self._turn(now, room)
+
+    def _worth_a_turn(self, news: News, now: float) -> bool:
+        """Whether to tell what happened now; while the children have enough to do, more of it may share a commit."""
+        if news.ends:
+            waited = now - news.ends[0][1].finished_at
+            return len(self._ledger) <= 2 * self.concurrency or len(news.ends) >= _ENOUGH or waited > _PATIENCE
+        return bool(news) and self._is_due("news", now, _GATHER)
 
     def _room(self) -> int:
         """How many jobs could be claimed now."""
@@ -141,7 +153,7 @@ class Worker:
     def _turn(self, now: float, room: int) -> None:
         ledger, options = self._ledger, self._options
         news = ledger.news(now)
-        wanted = allowed(options.queues, options.exclude, ledger.per_queue(), room)
+        wanted = allowed(options.queues, options.exclude, ledger.per_queue, room)
 
         def act(connection: Connection) -> tuple[list[Claim], bool, float | None]:
             if not queues.holds_lease(connection, self.id):
@@ -154,17 +166,21 @@ class Worker:
             claims = turn.claim(wanted, room) if room and (self._more or turn.freed) else []
             if self._database.dialect == "postgresql":
                 bells.notify(connection, *self._topics(news, freed=turn.freed))
-            return claims, turn.freed, _next_due(connection)
+            look = turn.freed or self._heard
+            return claims, turn.freed, _next_due(connection) if look else self._next["due"]
 
         claims, freed, due = self._database.retrying(act)
         ledger.told(news)
         self._done += len(news.ends)
         self._next["due"] = due if due is not None else now + 3600.0
-        self._more = len(claims) >= room > 0 or (freed and not room) or (freed and len(claims) > 0)
+        if room:
+            self._more = len(claims) >= room
+        self._more |= freed
+        self._heard = False
         if self._database.dialect != "postgresql":
             bells.ring(self._database, *self._topics(news, freed=freed))
-        for claim in claims:
-            self._pool.submit(ledger.take(claim.job, claim.needed))
+        self._pool.submit_many([ledger.take(claim.job, claim.needed) for claim in claims])
+        self._wake_at = 1 if len(ledger) <= 2 * self.concurrency else _ENOUGH
 
     @staticmethod
     def _topics(news: Any, *, freed: bool) -> list[str]:
@@ -172,11 +188,14 @@ class Worker:
 
     def _sleep(self, heard: bells.Bell) -> None:
         """Wait until something happens, or something is due."""
-        if self._inbox or self._finished():
+        if len(self._inbox) >= self._wake_at or self._finished():
             return
         now = time.time()
         until = min([now + _LOOK, *self._next.values()])
-        if self._ledger.starts_untold() or self._ledger.news(now):
+        news = self._ledger.news(now)
+        if news.ends or self._wake_at > 1:
+            until = min(until, now + _PATIENCE)
+        elif news or self._ledger.starts_untold():
             until = min(until, now + _GATHER)
         descriptors = [self._bell, *([heard.fileno()] if heard.fileno() >= 0 else [])]
         rung = select.select(descriptors, [], [], max(0.0, until - now))[0]
@@ -185,7 +204,7 @@ class Worker:
                 os.read(self._bell, 65_536)
         if len(rung) > (self._bell in rung):
             heard.clear()
-            self._more = True
+            self._more = self._heard = True
             self._next["orders"] = 0.0
         if time.time() >= self._next.get("due", 0.0):
             self._more = True
@@ -198,7 +217,7 @@ class Worker:
     def _report(self, report: Report) -> None:
         """Leave a report for the loop; called by the thread that listens to the children."""
         self._inbox.append(report)
-        if len(self._inbox) == 1:
+        if len(self._inbox) == self._wake_at or type(report) is Output or type(report) is Progress:
             self._wake()
 
     def _wake(self) -> None:
@@ -213,7 +232,7 @@ class Worker:
             self._renew(now)
         if self._is_due("orders", now, _LOOK):
             self._obey()
-            self._more = True  # a ring may have been lost
+            self._more = self._heard = True  # a ring may have been lost
         if self._is_due("others", now, _LOOK) and presence.bury(self._database, self._values, now, me=self.id):
             self._more = True
         if self._is_due("memory", now, _LOOK):
@@ -273,8 +292,11 @@ class Worker:
 
     def _hand_back(self) -> None:
         """Give back what has not begun, or all if it is urgent."""
-        for ticket in self._ledger.tickets()[::-1] if self._stopping > 1 else self._ledger.unstarted():
-            self._pool.cancel(ticket)
+        if self._stopping > self._handed_back:
+            self._handed_back = self._stopping
+            self._pool.give_back()
+            for ticket in self._ledger.tickets() if self._stopping > 1 else ():
+                self._pool.cancel(ticket)
 
     # --- beginning and end ---------------------------------------------------------------------------------------
 

@@ -13,7 +13,7 @@ from contextlib import suppress
 from contextvars import Context
 from typing import Any
 
-from nbflow.model.ports import Output, Progress, Report, Waits, Work
+from nbflow.model.ports import Finished, Report, Started, Work
 from nbflow.model.specs import StepSpec
 from nbflow.model.states import State
 from nbflow.running import capture, wire
@@ -23,17 +23,22 @@ from nbflow.running.context import AttemptContext
 from nbflow.running.descriptors import Descriptors
 from nbflow.running.functions import unpack
 from nbflow.running.interrupt import Interruptible, in_main, signals
+from nbflow.running.marks import NOBODY, Mark
 from nbflow.values.store import ValueStore
 
+_GATHER = 0.004  # seconds that reports of short tasks are held back at most, if that is allowed
+_MANY = 64  # reports that are sent at once
 _FAREWELL = 2.0  # seconds that exit handlers may take
 
 
-def main(descriptor: int, parent: int) -> None:
-    """Serve the parent, process `parent`, at the other end of the socket `descriptor`."""
+def main(descriptor: int, page: int, parent: int) -> None:
+    """Serve the parent, process `parent`, at the other end of the socket `descriptor`; `page`: see marks.py."""
     os.set_inheritable(descriptor, False)  # programs that a step starts must not keep the connection open
+    mark = Mark(page)
+    os.close(page)
     # Not SIG_IGN, which programs that a step starts would inherit. Ctrl-C is the parent's to decide on.
     signal.signal(signal.SIGINT, lambda *_: None)
-    child = _Child(wire.BlockingWire(socket.socket(fileno=descriptor)), parent)
+    child = _Child(wire.BlockingWire(socket.socket(fileno=descriptor)), parent, mark)
     capture.install()
     capture.attribute_rest_to(child.context)
     with signals():
@@ -43,7 +48,10 @@ def main(descriptor: int, parent: int) -> None:
 class _Child:
     """The state of this process."""
 
-    def __init__(self, connection: wire.BlockingWire, parent: int) -> None:
+    def __init__(self, connection: wire.BlockingWire, parent: int, mark: Mark) -> None:
+        self._mark = mark
+        self._gather = False
+        self._sending = threading.Lock()  # guards what is unsent
         self._wire = connection
         self._parent = parent
         self._inbox: deque[Any] = deque()
@@ -84,6 +92,8 @@ class _Child:
         _die_with(self._parent)
         while True:
             try:
+                while self._holds_back() and not self._wire.ready(_GATHER):
+                    self._send()
                 messages = self._wire.receive()
             except OSError:
                 messages = None
@@ -101,6 +111,10 @@ class _Child:
                     else:
                         self._inbox.append(message)
                 self._changed.notify()
+
+    def _holds_back(self) -> bool:
+        """Whether there are reports that have to be sent soon, or may be."""
+        return self._gather and bool(self._inbox or self._unsent)
 
     def _cancel(self, ticket: int) -> None:
         if self._attempt is not None and self._attempt.work.ticket == ticket:
@@ -162,26 +176,33 @@ class _Child:
         attempt, site = self._attempt, self._site
         assert attempt is not None
         assert site is not None
+        self._mark.write(task.ticket)
         with in_main(attempt):
             finished = Context().run(perform, attempt, site)
         with self._changed:
             self._attempt = None
+        self._mark.write(NOBODY)
         # The exception itself stays here: what the parent raises is made of its record.
-        self._unsent.append(finished._replace(exception=None))
+        with self._sending:
+            self._unsent.append(finished._replace(exception=None))
 
     def _report(self, report: Report) -> None:
         """Send a report; that of a start with the end before it, so that a series of tasks costs one message each."""
-        if isinstance(report, Output | Progress | Waits):
-            self._wire.send([report])
-        else:
+        with self._sending:
             self._unsent.append(report)
+        # With others waiting here, the other thread sends it within `_GATHER`. That of a start is not told at all then
+        # if the end follows at once.
+        if not (self._gather and self._inbox and type(report) is Started and len(self._unsent) < _MANY):
             self._send()
 
     def _send(self) -> None:
         if self._unsent:
-            messages, self._unsent = self._unsent, []
-            with suppress(OSError):  # the parent is dead; the other thread knows what to do
-                self._wire.send(messages)
+            with self._sending:
+                messages, self._unsent = self._unsent, []
+                if self._gather and len(messages) > 1:
+                    messages = _without_starts(messages)
+                with suppress(OSError):  # the parent is dead; the other thread knows what to do
+                    self._wire.send(messages)
 
     def _lease(self, lease: wire.Lease) -> None:
         sys.path[:] = lease.path
@@ -192,6 +213,7 @@ class _Child:
             with suppress(OSError):  # a folder that is gone; the parent may sit in such a one as well
                 os.chdir(lease.cwd)
         self._leased_at = time.time()
+        self._gather = lease.gather
         self._site = Site(
             ValueStore.from_config(lease.values),
             self._report,
@@ -214,6 +236,12 @@ class _Child:
                     files[path] = status.st_mtime_ns, status.st_size
         current = all(changed < self._leased_at * 1e9 for changed, _ in files.values())
         self._unsent.append(wire.Released(files, current))
+
+
+def _without_starts(messages: list[Any]) -> list[Any]:
+    """Reports without those of starts whose end is among them."""
+    ended = {message.ticket for message in messages if type(message) is Finished}
+    return [message for message in messages if type(message) is not Started or message.ticket not in ended]
 
 
 class _Later:

@@ -21,10 +21,11 @@ from typing import Any, Protocol
 
 from nbflow.running import wire
 from nbflow.running.clock import SystemClock
+from nbflow.running.marks import Mark, new_page
 
 _log = logging.getLogger("nbflow")
 _WARM = 60.0  # seconds that an idle child is kept
-_START = "import sys; sys.path[:] = {path!r}; from nbflow.running.child import main; main({descriptor}, {parent})"
+_START = "import sys; sys.path[:] = {path!r}; from nbflow.running.child import main; main(*{descriptors}, {parent})"
 
 
 class Tenant(Protocol):
@@ -45,6 +46,8 @@ class Child:
         self.pid = 0  # 0: it is still being started
         self.files: dict[str, tuple[int, int]] = {}  # user's files that it has imported, as they were then
         self.killed = False
+        self._page = new_page()
+        self.mark = Mark(self._page)
         ours, self._theirs = socket.socketpair()
         self.wire = wire.QueueingWire(ours)
         self._process: subprocess.Popen[bytes] | None = None
@@ -52,15 +55,17 @@ class Child:
 
     def start(self) -> None:
         """Start the process."""
-        code = _START.format(path=sys.path, descriptor=self._theirs.fileno(), parent=os.getpid())
+        descriptors = [self._theirs.fileno(), self._page]
+        code = _START.format(path=sys.path, descriptors=descriptors, parent=os.getpid())
         flags: list[str] = subprocess._args_from_interpreter_flags()  # type: ignore[attr-defined]  # -X, -W and the like
         self._process = subprocess.Popen(
             [sys.executable, *flags, "-c", code],
             stdin=subprocess.DEVNULL,
-            pass_fds=[self._theirs.fileno()],
+            pass_fds=descriptors,
             start_new_session=True,  # Ctrl-C on the terminal is for the parent alone
         )
         self._theirs.close()
+        os.close(self._page)
         self.pid = self._process.pid
         if hasattr(os, "pidfd_open"):
             with suppress(OSError):  # an old kernel; the end of the connection tells it as well, only not as surely

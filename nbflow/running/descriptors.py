@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import codecs
+import functools
 import os
 import select
 import sys
 import threading
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from nbflow.running.context import AttemptContext
@@ -70,7 +71,12 @@ class Descriptors:
             return b""
 
 
-def _flush_c_streams() -> None:
+@functools.cache
+def _c_library() -> Any:
     import ctypes
 
-    ctypes.CDLL(None).fflush(None)
+    return ctypes.CDLL(None)
+
+
+def _flush_c_streams() -> None:
+    _c_library().fflush(None)

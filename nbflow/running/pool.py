@@ -7,7 +7,7 @@ import os
 import sys
 import threading
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from nbflow.model.ports import Finished, Output, Report, Started, Waits, Work
@@ -51,9 +51,21 @@ class ProcessPool:
     inline = False
 
     def __init__(
-        self, *, workers: int, values: ValueStore, clock: Clock, echo: bool = False, most_tasks: int | None = None
+        self,
+        *,
+        workers: int,
+        values: ValueStore,
+        clock: Clock,
+        echo: bool = False,
+        most_tasks: int | None = None,
+        gather: bool = False,
     ) -> None:
-        """`most_tasks`: a child that has run so many is replaced."""
+        """`most_tasks`: a child that has run so many is replaced.
+
+        `gather`: reports of short tasks are sent together, so that a crash may take the ends of some with it.
+        """
+        self._gather = gather
+        self._giving_back = False  # whether what has not begun is reported as such, and nothing more begins
         self.workers = workers
         self._most_tasks = most_tasks
         self._held = False  # whether no children are started
@@ -80,18 +92,24 @@ class ProcessPool:
 
     def submit(self, work: Work) -> None:
         """Queue `work`, and hand it to a child if one is free."""
+        self.submit_many([work])
+
+    def submit_many(self, works: Sequence[Work]) -> None:
+        """Submit several at once, with fewer messages to the children."""
+        refused: list[Finished] = []
         with self._lock:
-            self._open.add(work.ticket)
-            try:
-                self._pack(work.spec)
-            except Exception as error:  # the function cannot go to another process
-                refused = losses.end(work, State.FAILED, error, self._clock.time())
-            else:
-                self._queue.append(work)
-                if not getattr(self._delivering, "now", False):
-                    self._feed()
-                return
-        self._finish(refused)
+            for work in works:
+                self._open.add(work.ticket)
+                try:
+                    self._pack(work.spec)
+                except Exception as error:  # the function cannot go to another process
+                    refused.append(losses.end(work, State.FAILED, error, self._clock.time()))
+                else:
+                    self._queue.append(work)
+            if not getattr(self._delivering, "now", False):
+                self._feed()
+        for end in refused:
+            self._finish(end)
 
     def cancel(self, ticket: int) -> None:
         """End an attempt: at once if it has not begun, else softly, and after `GRACE` by killing its process."""
@@ -123,6 +141,18 @@ class ProcessPool:
                     leased.retiring = True
                     self._dismiss(leased)
                     return
+
+    def give_back(self) -> None:
+        """Report all that has not begun as never begun, and begin nothing more."""
+        with self._lock:
+            self._giving_back = True
+            waiting = list(self._queue)
+            self._queue.clear()
+            for leased in self._leased.values():
+                if len(leased.tasks) > (leased.running is not None):
+                    children().send(leased.child, [wire.GiveBack(len(leased.tasks))])
+        for work in waiting:
+            self._finish(never_begun(work, self._clock.time(), self.name))
 
     def hold(self, held: bool) -> None:
         """Whether to start no further children for now; one there is always."""
@@ -216,7 +246,7 @@ class ProcessPool:
             cwd: str | None = os.getcwd()
         except OSError:  # the folder is gone
             cwd = None
-        children().send(child, [wire.Lease(list(sys.path), cwd, dict(os.environ), self._values.config())])
+        children().send(child, [wire.Lease(list(sys.path), cwd, dict(os.environ), self._values.config(), self._gather)])
         if self._until is not None:
             children().send(child, [wire.KeepUntil(self._until)])
         return leased
@@ -263,7 +293,11 @@ class ProcessPool:
                 if isinstance(message, wire.GivenBack):
                     leased.asked_back = False
                     back = [leased.tasks.pop(ticket) for ticket in message.tickets if ticket in leased.tasks]
-                    self._queue.extendleft(work for work in reversed(back) if work.ticket in self._open)
+                    back = [work for work in back if work.ticket in self._open]
+                    if self._giving_back:
+                        reports += [never_begun(work, self._clock.time(), self.name) for work in back]
+                    else:
+                        self._queue.extendleft(reversed(back))
                     self._dismiss(leased)
                 elif self._take(leased, message):
                     reports.append(message)
@@ -275,6 +309,7 @@ class ProcessPool:
             leased = self._leased.pop(child, None)
             if leased is None:
                 return
+            self._find_running(leased)
             running = leased.tasks.pop(leased.running.ticket, None) if leased.running is not None else None
             waiting = [work for work in leased.tasks.values() if work.ticket in self._open]
             self._hopeless = 0 if leased.running is not None or child.killed else self._hopeless + 1
@@ -288,6 +323,13 @@ class ProcessPool:
                 self._queue.extendleft(reversed(waiting))
         self._hand_on(ends)
 
+    def _find_running(self, leased: _Leased) -> None:
+        """Learn from a dead child's mark what it ran, if that report was still held back."""
+        ticket = leased.child.mark.read()
+        if leased.running is None and ticket in leased.tasks:
+            now = self._clock.time()
+            leased.running = Started(ticket, now, f"process-{leased.child.pid}", leased.child.pid)
+
     def _take(self, leased: _Leased, report: Report) -> bool:
         """Note what a report means for the child; returns whether it is to be handed on."""
         if type(report) is Started:
@@ -300,6 +342,7 @@ class ProcessPool:
                 self._kill_after(work.timeout + GRACE, leased, report, State.TIMED_OUT)
         elif type(report) is Finished:
             leased.running = None
+            self._hopeless = 0
             leased.tasks.pop(report.ticket, None)
             self._ended_one(leased)
             if leased.unset is not None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import select
 import socket
 import struct
 import threading
@@ -22,6 +23,7 @@ class Lease(NamedTuple):
     cwd: str | None
     environ: dict[str, str]
     values: Any  # StoreConfig
+    gather: bool = False  # whether reports of short tasks may be held back a little, to be sent together
 
 
 class Spec(NamedTuple):
@@ -132,6 +134,10 @@ class BlockingWire:
             messages = list(self._parser.feed(data))
             if messages:
                 return messages
+
+    def ready(self, seconds: float) -> bool:
+        """Whether something arrives within so many seconds."""
+        return bool(select.select([self._socket], [], [], seconds)[0])
 
 
 class QueueingWire:

@@ -87,12 +87,13 @@ def wake_at(connection: Connection, gate: str, time: float | None) -> None:
 
 def due(connection: Connection, now: float) -> list[str]:
     """Rate gates that have a place free again."""
-    return list(connection.execute(select(gates.c.name).where(gates.c.wake_at <= now).order_by(gates.c.name)).scalars())
+    return [row[0] for row in raw.one(connection, "SELECT name FROM gates WHERE wake_at <= ? ORDER BY name", (now,))]
 
 
 def next_due(connection: Connection) -> float | None:
     """When the next place of any rate becomes free."""
-    return connection.execute(select(func.min(gates.c.wake_at))).scalar()
+    found = raw.one(connection, "SELECT min(wake_at) FROM gates").scalar()
+    return float(found) if found is not None else None
 
 
 def waiting_for(connection: Connection, job: str) -> list[str]:

@@ -9,18 +9,40 @@ import functools
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import Connection
+from sqlalchemy import Connection, exc
 
 
-def one(connection: Connection, statement: str, values: Sequence[Any] = ()) -> Any:
-    """Execute a statement; returns SQLAlchemy's result, whose rows have as many columns as the statement says."""
-    return connection.exec_driver_sql(_marked(statement, connection.dialect.name), tuple(values))
+class Rows(list[Any]):
+    """The rows of a result."""
+
+    def scalar(self) -> Any:
+        """The first column of the first row; None if there is none."""
+        return self[0][0] if self else None
+
+    def first(self) -> Any:
+        """The first row; None if there is none."""
+        return self[0] if self else None
+
+
+def one(connection: Connection, statement: str, values: Sequence[Any] = ()) -> Rows:
+    """Execute a statement, and return the rows that it gives."""
+    marked = _marked(statement, connection.dialect.name)
+    try:
+        cursor = _driver(connection).execute(marked, tuple(values))
+        return Rows(cursor.fetchall() if cursor.description is not None else ())
+    except connection.dialect.loaded_dbapi.Error as error:
+        raise _wrapped(connection, marked, error) from error
 
 
 def many(connection: Connection, statement: str, rows: Sequence[tuple[Any, ...]]) -> None:
     """Execute a statement once for each of `rows`."""
-    if rows:
-        connection.exec_driver_sql(_marked(statement, connection.dialect.name), list(rows))
+    if not rows:
+        return
+    marked = _marked(statement, connection.dialect.name)
+    try:
+        _driver(connection).cursor().executemany(marked, rows)
+    except connection.dialect.loaded_dbapi.Error as error:
+        raise _wrapped(connection, marked, error) from error
 
 
 def marks(count: int) -> str:
@@ -33,6 +55,16 @@ def for_update(connection: Connection, *, skip_locked: bool = False) -> str:
     if connection.dialect.name != "postgresql":
         return ""
     return " FOR UPDATE SKIP LOCKED" if skip_locked else " FOR UPDATE"
+
+
+def _driver(connection: Connection) -> Any:
+    return connection.connection.driver_connection
+
+
+def _wrapped(connection: Connection, statement: str, error: Exception) -> BaseException:
+    """The driver's error as SQLAlchemy would raise it, so that it is translated like all others."""
+    base = connection.dialect.loaded_dbapi.Error
+    return exc.DBAPIError.instance(statement, None, error, base, dialect=connection.dialect)  # type: ignore[call-overload,no-any-return]
 
 
 @functools.cache

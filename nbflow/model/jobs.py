@@ -172,14 +172,16 @@ class ScheduleRecord(NamedTuple):
     queue: str
     target: str  # name of the function or flow, for people
     payload: bytes | None  # signed call
-    options: str  # JSON: options of the jobs
-    start_at: float | None
-    end_at: float | None
-    catchup: str  # "none", "latest" or "all" of the times that were missed
+    options: str  # JSON: columns of its jobs, and what they are bound to
+    start_at: float | None  # not before; what intervals are counted from
+    end_at: float | None  # not after
+    catchup: str  # which of several times that are due are enqueued: "none" that is late, the "latest" or "all"
     overlap: str  # "allow", "skip" or "wait" while an earlier job of it has not finished
-    misfire_grace: float | None  # seconds after which a time counts as missed
+    misfire_grace: float | None  # seconds after which a time is not enqueued any more; None: however late it is
     jitter: float  # most seconds by which a job is delayed at random
     paused: int
+    error: str | None  # why the scheduler paused it
+    revision: int  # counts its changes: what was planned by an older one is planned anew
     next_at: float | None  # None: never again
     last_at: float | None  # latest logical time that was dealt with
     created_at: float
@@ -190,8 +192,9 @@ class FiringRecord(NamedTuple):
 
     schedule: str
     logical_time: float
-    outcome: str  # "enqueued", "skipped" (overlap) or "missed"
-    job: str | None
+    outcome: str  # "enqueued", "skipped" (overlap, or a unique key), "missed" or "refused" (by a queue being drained)
+    job: str | None  # of a skipped one: the other job, if it was for a unique key
+    since: float | None  # the first of the times that were missed, if there is more than this one
     fired_at: float
 
 

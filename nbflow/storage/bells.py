@@ -24,6 +24,7 @@ from nbflow.storage.database import Database
 
 JOBS = "jobs"  # there is something for workers: jobs, orders
 NEWS = "news"  # jobs ended, wrote or told how far they are
+SCHEDULES = "schedules"  # a schedule was made or changed
 
 
 class Bell(Protocol):

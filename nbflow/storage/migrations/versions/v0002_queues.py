@@ -174,6 +174,8 @@ def _create_schedules() -> None:
         sa.Column("misfire_grace", sa.Float(53), nullable=True),
         sa.Column("jitter", sa.Float(53), nullable=False),
         sa.Column("paused", sa.BigInteger(), nullable=False),
+        sa.Column("error", sa.Text(), nullable=True),
+        sa.Column("revision", sa.BigInteger(), nullable=False),
         sa.Column("next_at", sa.Float(53), nullable=True),
         sa.Column("last_at", sa.Float(53), nullable=True),
         sa.Column("created_at", sa.Float(53), nullable=False),
@@ -184,6 +186,7 @@ def _create_schedules() -> None:
         sa.Column("logical_time", sa.Float(53), primary_key=True, autoincrement=False),
         sa.Column("outcome", sa.Text(), nullable=False),
         sa.Column("job", sa.Text(), nullable=True),
+        sa.Column("since", sa.Float(53), nullable=True),
         sa.Column("fired_at", sa.Float(53), nullable=False),
     )
     op.create_table(
@@ -195,7 +198,9 @@ def _create_schedules() -> None:
         sa.Column("sent_at", sa.Float(53), nullable=False),
         sa.Column("key", sa.Text(), nullable=True),
     )
-    op.create_index("schedules_by_time", "schedules", ["next_at"])
+    live = sa.text("paused = 0")
+    op.create_index("schedules_by_time", "schedules", ["next_at"], sqlite_where=live, postgresql_where=live)
+    op.create_index("firings_by_time", "firings", ["fired_at"])
 
 
 _INDEXES = (
@@ -204,7 +209,7 @@ _INDEXES = (
     ("jobs_kept", "keep_until IS NOT NULL", ["keep_until"]),
     ("jobs_of_batch", "batch IS NOT NULL", ["batch"]),
     ("jobs_of_run", "run IS NOT NULL", ["run", "state"]),
-    ("jobs_of_schedule", "schedule IS NOT NULL", ["schedule", "logical_time"]),
+    ("jobs_of_schedule", "schedule IS NOT NULL AND finished_at IS NULL", ["schedule"]),
     ("jobs_ready", "state = 'ready'", ["queue", "priority", "place"]),
     ("jobs_running", "state = 'running'", ["worker"]),
 )

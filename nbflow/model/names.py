@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 
 from nbflow.model.errors import DefinitionError
@@ -9,6 +10,9 @@ from nbflow.model.errors import DefinitionError
 _NAME = re.compile(r"[^\W\d][\w.\- ]*\Z")
 _RUN_ID_ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"  # Crockford's base 32: no i, l, o, u
 _RUN_ID_EPOCH = 1_577_836_800  # 2020-01-01 in UTC, so that 30 bits of seconds last until 2054
+
+# Three characters at a time: jobs get their ids by the ten thousand.
+_THREE = ["".join(letters) for letters in itertools.product(_RUN_ID_ALPHABET, repeat=3)]
 
 
 def check_name(name: object, what: str) -> str:
@@ -36,7 +40,8 @@ def time_id(microseconds: int, randomness: int) -> str:
     `randomness` supplies 10 bits.
     """
     number = ((microseconds - _RUN_ID_EPOCH * 1_000_000) & (2**50 - 1)) << 10 | (randomness & 1023)
-    return "".join([_RUN_ID_ALPHABET[(number >> shift) & 31] for shift in range(55, -1, -5)])
+    three = _THREE
+    return f"{three[number >> 45]}{three[number >> 30 & 32767]}{three[number >> 15 & 32767]}{three[number & 32767]}"
 
 
 def task_key(path: str, name: str, number: int) -> str:

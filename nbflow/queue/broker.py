@@ -8,7 +8,7 @@ import random
 import threading
 import time
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from sqlalchemy import Connection
 
@@ -59,6 +59,11 @@ class Stamps:
             self._last = first + count - 1
         return range(first, first + count)
 
+    def ids(self, places: Sequence[int]) -> list[str]:
+        """Ids for the jobs of several places."""
+        salt = self._random.getrandbits(10)  # one is enough: places differ
+        return [time_id(place, salt) for place in places]
+
     def id(self, place: int) -> str:
         """An id for the job of a place; ids sort as places do."""
         return time_id(place, self._random.getrandbits(10))
@@ -88,6 +93,16 @@ class Broker:
             return found
         with bells.ringing(self.database, bells.JOBS) as own:
             return self.add(own, new)
+
+    def enqueue_rows(self, queue: str, columns: tuple[str, ...], rows: Sequence[tuple[Any, ...]]) -> bool:
+        """Store jobs that nothing is bound to, given as rows; False, and nothing is stored, if the queue has limits."""
+        with bells.ringing(self.database, bells.JOBS) as connection:
+            known = {found.name: found for found in queues.everything(connection)}
+            record = open_queue(connection, known, queue)
+            if record.ageing is not None or queue_limits(record):
+                return False
+            jobs.insert_rows(connection, columns, rows)
+        return True
 
     def add(self, connection: Connection, new: Sequence[NewJob]) -> list[str]:
         """Store jobs inside a transaction."""

@@ -15,6 +15,7 @@ from nbflow.model.errors import CodecError, DefinitionError, NbflowError, RetryL
 from nbflow.model.policies import NO_RETRY, Retry
 from nbflow.model.ports import Again, Inputs, Ref
 from nbflow.model.records import ErrorRecord, StoredValue
+from nbflow.queue.zones import in_zone
 from nbflow.queue import hooks
 from nbflow.queue.hooks import HookedJob
 from nbflow.running import functions
@@ -25,6 +26,7 @@ from nbflow.running.functions import Code, Reference
 if TYPE_CHECKING:
     from nbflow.values.store import ValueStore
 
+Logical = tuple[float, str | None] | None  # the time that a schedule meant, and its zone
 _ATOMS: frozenset[type] = frozenset({int, float, str, bool, type(None), bytes})
 _LARGE_ATOM = 4096
 _PROTOCOL = 5
@@ -44,49 +46,61 @@ class Packer:
     values: ValueStore
     is_job: Callable[[object], bool]  # whether an argument stands for the result of a job
 
-    def pack(self, function: Any, args: tuple[Any, ...], kwargs: dict[str, Any], retry: Retry = NO_RETRY) -> Packed:
+    def of(self, function: Any, retry: Retry = NO_RETRY) -> CallPacker:
+        """A packer for calls of one function. Raises UnpicklableError for code that cannot travel."""
+        name = str(getattr(function, "__name__", type(function).__name__))
+        packed = functions.pack(function, f"the function {name!r}")
+        if isinstance(packed, Reference):
+            code: tuple[Any, ...] = tuple(packed)
+        else:
+            code = tuple(self.values.put(packed, f"the code of {name!r}"))
+        policy = tuple(self.values.put(retry, f"the retry policy of {name!r}")) if retry.retries else None
+        return CallPacker(self, name, code, policy, _folder())
+
+
+@dataclass(frozen=True, slots=True)
+class CallPacker:
+    """Makes calls of one function into payloads."""
+
+    packer: Packer
+    name: str
+    code: tuple[Any, ...]  # the function: by name, or a stored value of its code
+    retry: tuple[Any, ...] | None  # a stored value
+    folder: str | None
+
+    def pack(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Packed:
         """The signed payload of a call, and the jobs whose results it needs.
 
         Raises UnpicklableError for an argument that cannot be stored, ValueTooLargeError for too large ones.
         """
-        name = str(getattr(function, "__name__", type(function).__name__))
         needs: dict[str, int] = {}
-        inputs = self._inputs(args, kwargs, needs, name)
-        code = self.function(function, name)
-        policy = self.values.put(retry, f"the retry policy of {name!r}") if retry.retries else None
-        return Packed(self.seal(code, inputs, policy), tuple(needs))
-
-    def seal(self, code: tuple[Any, ...], inputs: Inputs, retry: StoredValue | None, key: str | None = None) -> bytes:
-        """A payload from its parts."""
-        packed = tuple(inputs.packed) if inputs.packed is not None else None
-        values = tuple([tuple(value) for value in inputs.values])
-        parts = (code, inputs.args, inputs.kwargs, packed, values, tuple(retry) if retry else None, _folder(), key)
-        return self.values.seal(pickle.dumps(parts, _PROTOCOL))
-
-    def function(self, function: Any, name: str) -> tuple[Any, ...]:
-        """A function as a part of a payload: by name, or as a stored value of its code."""
-        packed = functions.pack(function, f"the function {name!r}")
-        if isinstance(packed, Reference):
-            return tuple(packed)
-        return tuple(self.values.put(packed, f"the code of {name!r}"))
-
-    def _inputs(self, args: tuple[Any, ...], kwargs: dict[str, Any], needs: dict[str, int], name: str) -> Inputs:
         flat = [self._flat(value, needs) for value in args]
-        named = {key: self._flat(value, needs) for key, value in kwargs.items()}
-        if _DEEP not in flat and _DEEP not in named.values():
-            return Inputs(tuple(flat), named or None)
+        named = {key: self._flat(value, needs) for key, value in kwargs.items()} if kwargs else None
+        if _DEEP in flat or (named is not None and _DEEP in named.values()):
+            needs.clear()
+            return Packed(self.seal(self._deep(args, kwargs, needs)), tuple(needs))
+        return Packed(self.seal(Inputs(tuple(flat), named)), tuple(needs))
+
+    def seal(self, inputs: Inputs, key: str | None = None) -> bytes:
+        """A payload with these arguments; `key`: see AttemptContext."""
+        packed = tuple(inputs.packed) if inputs.packed is not None else None
+        values = tuple([tuple(value) for value in inputs.values]) if inputs.values else ()
+        parts = (self.code, inputs.args, inputs.kwargs, packed, values, self.retry, self.folder, key)
+        return self.packer.values.seal(pickle.dumps(parts, _PROTOCOL))
+
+    def _deep(self, args: tuple[Any, ...], kwargs: dict[str, Any], needs: dict[str, int]) -> Inputs:
+        is_job = self.packer.is_job
 
         def substitute(value: object) -> int | None:
-            return needs.setdefault(value.id, len(needs)) if self.is_job(value) else None  # type: ignore[attr-defined]
+            return needs.setdefault(value.id, len(needs)) if is_job(value) else None  # type: ignore[attr-defined]
 
-        needs.clear()
-        return Inputs(packed=self.values.pack_inputs(args, kwargs, f"the call of {name!r}", substitute))
+        return Inputs(packed=self.packer.values.pack_inputs(args, kwargs, f"the call of {self.name!r}", substitute))
 
     def _flat(self, value: Any, needs: dict[str, int]) -> Any:
         kind = type(value)
         if kind in _ATOMS and not (kind in (str, bytes) and len(value) > _LARGE_ATOM):
             return value
-        if self.is_job(value):
+        if self.packer.is_job(value):
             return Ref(needs.setdefault(value.id, len(needs)))
         return _DEEP
 
@@ -115,9 +129,11 @@ def _folder() -> str | None:
 # --- in the child ------------------------------------------------------------------------------------------------
 
 
-def run_call(payload: bytes, job: str, tries: int, needed: Sequence[Needed], *, tolerant: bool) -> Any:
+def run_call(
+    payload: bytes, job: str, tries: int, needed: Sequence[Needed], *, tolerant: bool, logical: Logical = None
+) -> Any:
     """Run a stored call. `tries`: how many there were, this one included; `tolerant`: errors are passed as values."""
-    call = _open(payload, job)
+    call = _open(payload, job, logical)
     function, args, kwargs = call.ready(needed, tolerant=tolerant)
     around = hooks.active(call.values)
     try:
@@ -129,9 +145,11 @@ def run_call(payload: bytes, job: str, tries: int, needed: Sequence[Needed], *, 
         raise
 
 
-async def run_call_async(payload: bytes, job: str, tries: int, needed: Sequence[Needed], *, tolerant: bool) -> Any:
+async def run_call_async(
+    payload: bytes, job: str, tries: int, needed: Sequence[Needed], *, tolerant: bool, logical: Logical = None
+) -> Any:
     """Run a stored call of an `async def` function."""
-    call = _open(payload, job)
+    call = _open(payload, job, logical)
     function, args, kwargs = call.ready(needed, tolerant=tolerant)
     around = hooks.active(call.values)
     try:
@@ -197,7 +215,7 @@ class _Call:
         raise error
 
 
-def _open(payload: bytes, job: str) -> _Call:
+def _open(payload: bytes, job: str, logical: Logical) -> _Call:
     """Check the signature of a payload and take it apart."""
     context = current()
     if context is None or context.values is None:
@@ -205,6 +223,8 @@ def _open(payload: bytes, job: str) -> _Call:
     values = context.values
     code, args, kwargs, packed, upstream, retry, folder, key = pickle.loads(values.unseal(payload))  # noqa: S301 - signed
     context.job = job
+    if logical is not None:
+        context.logical_time = in_zone(*logical)
     if key is not None:
         context.key = key
     if folder is not None and folder not in sys.path and os.path.isdir(folder):

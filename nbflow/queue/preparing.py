@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
 
 from nbflow import settings as settings_module
 from nbflow.model.errors import ConfigError, DefinitionError
@@ -16,9 +16,17 @@ from nbflow.queue import options as opts
 from nbflow.queue.broker import DEFAULT, FRONT, STAMPS, NewJob
 from nbflow.queue.calls import Packer
 from nbflow.queue.options import MOST_LOSSES, JobOptions
+from nbflow.storage import jobs
 
 _MICRO = 1_000_000
 _NO_JOB: dict[str, Any] = dict.fromkeys(JobRecord._fields)
+
+
+class Rows(NamedTuple):
+    """Jobs as rows of the columns that are not empty; the first column is the id."""
+
+    columns: tuple[str, ...]
+    values: list[tuple[Any, ...]]
 
 
 class Preparer:
@@ -37,13 +45,14 @@ class Preparer:
             raise DefinitionError(f"a job calls a function; {type(called).__name__} {called!r} is none.")
         self.name = check_name(getattr(spec, "name", None) or _name(called), "job")
         self.options = options
-        self._packer = packer
         self._function = called
         self._retry: Retry = options.retry or getattr(spec, "retry", None) or NO_RETRY
+        self._packer = packer.of(called, self._retry)
         timeout, soft = (_first(name, options, spec, defaults or {}) for name in ("timeout", "soft_timeout"))
         opts.check_timeouts(timeout, soft, f"job {self.name!r}")
+        self.queue: str = options.queue or getattr(spec, "queue", None) or DEFAULT
         self._template = _NO_JOB | {
-            "queue": options.queue or getattr(spec, "queue", None) or DEFAULT,
+            "queue": self.queue,
             "priority": options.priority,
             "name": self.name,
             "kind": "job",
@@ -60,7 +69,7 @@ class Preparer:
     def job(self, args: tuple[Any, ...], kwargs: dict[str, Any], place: int, **more: Any) -> NewJob:
         """One call as a job. `place`: see `broker.Stamps`; `more`: further columns."""
         options, now = self.options, time.time()
-        packed = self._packer.pack(self._function, args, kwargs, self._retry)
+        packed = self._packer.pack(args, kwargs)
         due = opts.moment(options.eta, now, "eta")
         waits = due is not None and due > now
         values = self._template | {
@@ -78,6 +87,25 @@ class Preparer:
             values["policy"] = _with(values["policy"], needs=len(packed.needs))
         needs = (*packed.needs, *opts.ids(options.after))
         return NewJob(JobRecord(**values), needs, options.unique, options.limits)
+
+    def rows(self, calls: Sequence[tuple[Any, Any]], places: Sequence[int]) -> Rows | None:
+        """Many calls as rows for `jobs.insert_rows`; None if something is bound to them, or they are to wait."""
+        options = self.options
+        bound = options.unique, options.limits, options.after, options.on_success, options.on_failure
+        if any(bound) or options.eta is not None:
+            return None
+        values = dict(self._template, state="ready", expires_at=opts.moment(options.expires, time.time(), "expires"))
+        values["enqueued_at"] = values["ready_at"] = time.time()
+        columns = ("id", "place", "payload", *(name for name in jobs.NEW if values[name] is not None))
+        constant = tuple([values[name] for name in columns[3:]])
+        front, pack = FRONT if options.front else 0, self._packer.pack
+        found: list[tuple[Any, ...]] = []
+        for (args, kwargs), id_, place in zip(calls, STAMPS.ids(places), places, strict=True):
+            packed = pack(args, kwargs)
+            if packed.needs:
+                return None
+            found.append((id_, place - front, packed.payload, *constant))
+        return Rows(columns, found)
 
     def callbacks(self) -> list[tuple[Any, str]]:
         """(function, when) of what is to be enqueued when a job ends."""

@@ -171,6 +171,9 @@ class Queue:
         broker = self._broker()
         preparer = self._preparer(function, broker)
         places = STAMPS.next(len(calls))
+        rows = preparer.rows(calls, places) if connection is None else None
+        if rows is not None and broker.enqueue_rows(preparer.queue, *rows):
+            return [Job(row[0], broker) for row in rows.values]
         new = [preparer.job(args, kwargs, place) for (args, kwargs), place in zip(calls, places, strict=True)]
         callbacks = self._callbacks(preparer, new, broker)
         ids = broker.enqueue([*new, *callbacks], connection=connection)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -13,17 +14,12 @@ from nbflow.storage import raw
 from nbflow.storage.schema import jobs
 from nbflow.storage.upserts import storable
 
-_NEW = (
+NEW = (
     "id", "queue", "priority", "place", "state", "name", "kind", "payload", "policy", "timeout", "soft_timeout",
     "due_at", "expires_at", "waiting", "marks", "gates", "unique_key", "waker", "run", "seq", "enqueued_at", "ready_at",
     "meta", "tags", "batch", "schedule", "logical_time", "success_ttl", "failure_ttl",
 )  # fmt: skip
 _COUNTERS = ("token", "attempt", "claims", "losses", "wakes", "abort")
-_PICK = [JobRecord._fields.index(name) for name in _NEW]
-_INSERT = (
-    f"INSERT INTO jobs ({', '.join([*_NEW, *_COUNTERS])}) "
-    f"VALUES ({raw.marks(len(_NEW))}, {', '.join('0' * len(_COUNTERS))}) ON CONFLICT (id) DO NOTHING"
-)
 _CLAIM = (
     "UPDATE jobs SET state = 'running', worker = ?, token = token + 1, attempt = attempt + 1, claims = claims + 1, "
     "started_at = NULL, progress = NULL, message = NULL "
@@ -34,10 +30,23 @@ _END = f"UPDATE jobs SET {', '.join(f'{name} = ?' for name in JobEnd._fields)}, 
 _AT_ONCE = 500  # values in one statement
 
 
-def insert(connection: Connection, records: Iterable[JobRecord]) -> None:
+def insert(connection: Connection, records: Sequence[JobRecord]) -> None:
     """Store new jobs; those whose id is there already are left as they are."""
-    rows = [tuple([record[position] for position in _PICK]) for record in records]
-    raw.many(connection, _INSERT, rows)
+    if records:
+        used = [name for name in NEW if any(getattr(record, name) is not None for record in records)]
+        insert_rows(connection, tuple(used), [tuple([getattr(record, name) for name in used]) for record in records])
+
+
+def insert_rows(connection: Connection, columns: tuple[str, ...], rows: Sequence[tuple[Any, ...]]) -> None:
+    """The same with some columns of `NEW` alone; without those that are empty it takes half the time."""
+    raw.many(connection, _insertion(columns), rows)
+
+
+@functools.cache
+def _insertion(columns: tuple[str, ...]) -> str:
+    names = ", ".join([*columns, *_COUNTERS])
+    values = f"{raw.marks(len(columns))}, {', '.join('0' * len(_COUNTERS))}"
+    return f"INSERT INTO jobs ({names}) VALUES ({values}) ON CONFLICT (id) DO NOTHING"
 
 
 def claim(connection: Connection, worker: str, queue: str, most: int) -> list[ClaimedJob]:

@@ -64,7 +64,7 @@ def _driver(connection: Connection) -> Any:
 def _wrapped(connection: Connection, statement: str, error: Exception) -> BaseException:
     """The driver's error as SQLAlchemy would raise it, so that it is translated like all others."""
     base = connection.dialect.loaded_dbapi.Error
-    return exc.DBAPIError.instance(statement, None, error, base, dialect=connection.dialect)  # type: ignore[call-overload,no-any-return]
+    return exc.DBAPIError.instance(statement, None, error, base, dialect=connection.dialect)
 
 
 @functools.cache

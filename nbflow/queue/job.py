@@ -14,7 +14,7 @@ from nbflow.model.jobs import JobRecord
 from nbflow.model.records import AttemptRecord, ErrorRecord, LogRecord, StoredValue
 from nbflow.model.states import State
 from nbflow.queue.broker import Broker
-from nbflow.queue.options import utc
+from nbflow.queue.zones import in_zone
 from nbflow.running import context
 from nbflow.running.failure import restore_error
 from nbflow.storage import attempts, bells, jobs, logs
@@ -66,8 +66,11 @@ class Job:
 
     @property
     def logical_time(self) -> datetime | None:
-        """The time that its schedule meant."""
-        return utc(self.record.logical_time)
+        """The time that its schedule meant, in the schedule's zone."""
+        record = self.record
+        if record.logical_time is None:
+            return None
+        return in_zone(record.logical_time, json.loads(record.policy or "{}").get("zone"))
 
     def note(self, **values: Any) -> None:
         """Put values that JSON can hold on record beside it."""

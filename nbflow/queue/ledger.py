@@ -82,7 +82,10 @@ class Ledger:
         policy = each.policy
         run, seq = each.run
         tolerant = policy.get("when", "success") != "success"
-        inputs = Inputs((job.payload or b"", job.id, job.attempt - job.losses, needed), {"tolerant": tolerant})
+        named: dict[str, Any] = {"tolerant": tolerant}
+        if job.logical_time is not None:
+            named["logical"] = (job.logical_time, policy.get("zone"))
+        inputs = Inputs((job.payload or b"", job.id, job.attempt - job.losses, needed), named)
         spec = self._spec(job.name, bool(policy.get("async")))
         key = policy.get("key") or f"job {job.id}"
         return Work(ticket, spec, inputs, run, seq, key, job.attempt, job.timeout, job.soft_timeout)

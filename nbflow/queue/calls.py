@@ -15,9 +15,9 @@ from nbflow.model.errors import CodecError, DefinitionError, NbflowError, RetryL
 from nbflow.model.policies import NO_RETRY, Retry
 from nbflow.model.ports import Again, Inputs, Ref
 from nbflow.model.records import ErrorRecord, StoredValue
-from nbflow.queue.zones import in_zone
 from nbflow.queue import hooks
 from nbflow.queue.hooks import HookedJob
+from nbflow.queue.zones import in_zone
 from nbflow.running import functions
 from nbflow.running.attempt import RunAgain, load_inputs, restore_error
 from nbflow.running.context import AttemptContext, current

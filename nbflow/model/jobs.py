@@ -241,6 +241,15 @@ class ClaimedJob(NamedTuple):
     failure_ttl: float | None
 
 
+class HeldJob(NamedTuple):
+    """What may change of a job while it runs: some columns of its JobRecord, as they are when it ends."""
+
+    token: int
+    marks: int  # others may have come to need it
+    gates: str | None
+    abort: int
+
+
 class JobEnd(NamedTuple):
     """How a job ended: the columns of its JobRecord that change then, but for its id."""
 

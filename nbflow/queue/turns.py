@@ -10,7 +10,7 @@ from typing import NamedTuple
 from sqlalchemy import Connection
 
 from nbflow.model.errors import TaskCancelledError
-from nbflow.model.jobs import ClaimedJob, JobEnd, JobRecord, Mark, QueueRecord
+from nbflow.model.jobs import ClaimedJob, HeldJob, JobEnd, JobRecord, Mark, QueueRecord
 from nbflow.model.ports import Finished
 from nbflow.model.records import AttemptRecord, LogRecord
 from nbflow.model.states import State
@@ -51,7 +51,7 @@ class Turn:
     def tell(self, news: News) -> None:
         """Store what happened to jobs in hand. What was taken from the worker meanwhile is not its to tell."""
         held = jobs.held(self._connection, self._worker, [each.job.id for each, _ in news.ends])
-        ends = [(each, end) for each, end in news.ends if held.get(each.job.id) == each.job.token]
+        ends = [(each, end) for each, end in news.ends if _renewed(each, held.get(each.job.id))]
         self._upsert(self._connection, LogRecord, news.logs)
         jobs.started(self._connection, news.starts)
         jobs.told(self._connection, [(value, message, job) for job, (value, message) in news.progress.items()])
@@ -188,6 +188,16 @@ class Turn:
         ids = [need.needs for need in job_links.needs_of(self._connection, job.id)[:count]]
         records = jobs.get(self._connection, sorted(set(ids)))
         return tuple([_came_of(records[id_]) for id_ in ids])
+
+
+def _renewed(each: InHand, held: HeldJob | None) -> bool:
+    """Bring what is known of a job up to date; False if the worker does not have it any more."""
+    if held is None or held.token != each.job.token:
+        return False
+    if held.marks != each.job.marks or held.gates != each.job.gates:
+        each.job = each.job._replace(marks=held.marks, gates=held.gates)
+    each.abort = each.abort or bool(held.abort)
+    return True
 
 
 def _suspended(end: Finished) -> bool:

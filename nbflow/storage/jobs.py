@@ -9,7 +9,7 @@ from typing import Any
 
 from sqlalchemy import Connection, func, select, update
 
-from nbflow.model.jobs import ClaimedJob, JobEnd, JobRecord, Mark
+from nbflow.model.jobs import ClaimedJob, HeldJob, JobEnd, JobRecord, Mark
 from nbflow.storage import raw
 from nbflow.storage.schema import jobs
 from nbflow.storage.upserts import storable
@@ -59,15 +59,15 @@ def claim(connection: Connection, worker: str, queue: str, most: int) -> list[Cl
     return sorted(rows, key=lambda job: (job.priority, job.place))
 
 
-def held(connection: Connection, worker: str, ids: Sequence[str]) -> dict[str, int]:
-    """Tokens of those of `ids` that `worker` has; nobody takes them away until the transaction ends."""
-    found: dict[str, int] = {}
+def held(connection: Connection, worker: str, ids: Sequence[str]) -> dict[str, HeldJob]:
+    """What has become of those of `ids` that `worker` has; nobody takes or changes them until the transaction ends."""
+    found: dict[str, HeldJob] = {}
     for part in _parts(ids):
         statement = (
-            f"SELECT id, token FROM jobs WHERE state = 'running' AND worker = ? AND id IN ({raw.marks(len(part))}) "
-            f"ORDER BY id{raw.for_update(connection)}"
+            f"SELECT id, {', '.join(HeldJob._fields)} FROM jobs WHERE state = 'running' AND worker = ? "
+            f"AND id IN ({raw.marks(len(part))}) ORDER BY id{raw.for_update(connection)}"
         )
-        found.update({row[0]: row[1] for row in raw.one(connection, statement, (worker, *part))})
+        found.update({row[0]: HeldJob._make(row[1:]) for row in raw.one(connection, statement, (worker, *part))})
     return found
 
 

@@ -10,22 +10,21 @@ import json
 import logging
 import os
 import select
-import signal
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
 import psutil
 from sqlalchemy import Connection
 
-from nbflow.model.errors import QueueError, StorageError
+from nbflow.model.errors import ConfigError, DatabaseNewerError, QueueError, StorageError
 from nbflow.model.jobs import WorkerRecord
 from nbflow.model.ports import Output, Progress, Report
-from nbflow.queue import presence, upkeep
+from nbflow.queue import logbook, presence, upkeep
 from nbflow.queue.broker import STAMPS
 from nbflow.queue.concurrency import evaluate
 from nbflow.queue.ledger import Ledger, News
@@ -61,12 +60,23 @@ class WorkerOptions:
     lease: float = presence.LEASE  # seconds after which others take over if nothing is heard
     memory: Callable[[], float] | None = None  # percent of memory used; default: as the system says
 
+    def check(self) -> None:
+        """Raise ConfigError for what makes no sense."""
+        both = sorted(set(self.queues) & set(self.exclude))
+        if both:
+            raise ConfigError(f"A worker cannot serve queue {both[0]!r} and leave it out at the same time.")
+        if self.max_tasks is not None and self.max_tasks < 1:
+            raise ConfigError(f"max_tasks is {self.max_tasks!r}; a child runs 1 job at least before it is replaced.")
+        if self.lease <= presence.MARGIN:
+            raise ConfigError(f"A lease lasts more than {presence.MARGIN:g} seconds, not {self.lease!r}.")
+
 
 class Worker:
     """One worker. `run` works until `stop` is called, in the thread that called it."""
 
     def __init__(self, database: Database, values: ValueStore, options: WorkerOptions) -> None:
         """Raises ConfigError for a concurrency that is no number, and for limits that make no sense."""
+        options.check()
         self.concurrency = evaluate(options.concurrency)
         self.id = STAMPS.id(STAMPS.next()[0])
         self._database = database
@@ -86,11 +96,12 @@ class Worker:
         self._heard = True  # whether somebody may have changed what is due when
         self._wake_at = 1  # reports that are worth waking up for
         self._more = True  # whether there may be jobs to claim
-        self._done = 0
+        self.done = 0  # jobs that ended
         self._children: list[int] = []  # as the database has them
         self._next: dict[str, float] = {}  # what is due when
         self._lease_until = 0.0
         self._lost = False  # whether it counts as dead
+        self._outdated: DatabaseNewerError | None = None  # found out while it runs
 
     # --- from outside --------------------------------------------------------------------------------------------
 
@@ -99,21 +110,27 @@ class Worker:
         self._stopping = 2 if now else max(self._stopping, 1)
         self._wake()
 
-    def run(self) -> int:
-        """Work until stopped, or with `burst` until nothing is left; returns how many jobs ended."""
+    def run(self, ready: Callable[[Worker], None] = lambda _: None) -> int:
+        """Work until stopped, or with `burst` until nothing is left; returns how many jobs ended.
+
+        `ready` is called as soon as others can know of the worker.
+        """
         self._register()
         threading.Thread(target=self._guard, name="nbflow-lease", daemon=True).start()
         heard = bells.listen(self._database, bells.JOBS)
         self._pool.start(self._report)
         try:
             presence.bury(self._database, self._values, time.time(), me=self.id)
+            ready(self)
             while not self._finished():
                 self._step()
                 self._sleep(heard)
         finally:
             heard.close()
             self._close()
-        return self._done
+        if self._outdated is not None:
+            raise self._outdated
+        return self.done
 
     # --- the loop ------------------------------------------------------------------------------------------------
 
@@ -157,7 +174,7 @@ class Worker:
 
         def act(connection: Connection) -> tuple[list[Claim], bool, float | None]:
             if not queues.holds_lease(connection, self.id):
-                raise _LostError("Others have taken over the jobs of this worker.")
+                raise LostError("Others have taken over the jobs of this worker.")
             turn = Turn(connection, self.id, self._values, now)
             turn.tell(news)
             if self._next.get("due", 0.0) <= now:
@@ -171,7 +188,8 @@ class Worker:
 
         claims, freed, due = self._database.retrying(act)
         ledger.told(news)
-        self._done += len(news.ends)
+        logbook.ended(news.ends)
+        self.done += len(news.ends)
         self._next["due"] = due if due is not None else now + 3600.0
         if room:
             self._more = len(claims) >= room
@@ -221,7 +239,7 @@ class Worker:
             self._wake()
 
     def _wake(self) -> None:
-        with suppress(BlockingIOError):
+        with suppress(OSError):  # it has been rung often enough, or the worker has ended
             os.write(self._ring, b"!")
 
     # --- chores --------------------------------------------------------------------------------------------------
@@ -253,7 +271,7 @@ class Worker:
         until = now + self._options.lease
         pids = self._pool.pids()
         changes = {
-            "children": presence.children_of(pids), "busy": len(self._ledger), "done": self._done,
+            "children": presence.children_of(pids), "busy": len(self._ledger), "done": self.done,
             "state": "draining" if self._stopping else "running",
         }  # fmt: skip
 
@@ -264,13 +282,24 @@ class Worker:
             # Claimed by a transaction of which nobody could tell whether it was committed.
             return [job for job in mine if job not in self._ledger]
 
+        self._check_schema()
         strays = self._database.retrying(act)
         if strays is None:
-            raise _LostError("Others have taken over the jobs of this worker.")
+            raise LostError("Others have taken over the jobs of this worker.")
         self._lease_until, self._children = until, pids
         self._pool.keep_until(until)
         if strays:
             self._return(strays)
+
+    def _check_schema(self) -> None:
+        """End in good order when a newer nbflow has changed the tables."""
+        if self._outdated is None:
+            try:
+                self._database.check_current()
+            except DatabaseNewerError as error:
+                _log.error("%s The worker ends after what runs.", error)
+                self._outdated = error
+                self.stop()
 
     def _return(self, ids: list[str]) -> None:
         with bells.ringing(self._database, bells.JOBS) as connection:
@@ -333,45 +362,15 @@ class Worker:
                     presence.give_back(connection, record, time.time(), lost=False)
                 queues.leave(connection, self.id, "stopped", time.time())
         self._lease_until = 0.0
-        os.close(self._bell)
-        os.close(self._ring)
+        for descriptor in (self._ring, self._bell):
+            self._ring = -1  # before it is closed, as a signal may want to ring it
+            os.close(descriptor)
 
 
-class _LostError(QueueError):
+class LostError(QueueError):
     """A worker found that it counts as dead."""
 
 
 def _next_due(connection: Connection) -> float | None:
     times = [jobs.next_due(connection), stored_gates.next_due(connection), jobs.next_expiry(connection)]
     return min((time_ for time_ in times if time_ is not None), default=None)
-
-
-def work(database: Database, values: ValueStore, options: WorkerOptions) -> int:
-    """Be a worker until a signal says otherwise; returns how many jobs ended. If others gave it up, it begins anew."""
-    done = 0
-    while True:
-        worker = Worker(database, values, options)
-        with _signals(worker):
-            try:
-                return done + worker.run()
-            except _LostError as error:
-                _log.warning("%s It begins anew.", error)
-                done += worker._done
-
-
-@contextmanager
-def _signals(worker: Worker) -> Iterator[None]:
-    """SIGTERM and SIGINT stop the worker; a second one ends what runs."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-
-    def on_signal(_number: int, _frame: Any) -> None:
-        worker.stop(now=worker._stopping > 0)
-
-    before = {number: signal.signal(number, on_signal) for number in (signal.SIGTERM, signal.SIGINT)}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

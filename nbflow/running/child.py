@@ -191,8 +191,9 @@ class _Child:
         with self._sending:
             self._unsent.append(report)
         # With others waiting here, the other thread sends it within `_GATHER`. That of a start is not told at all then
-        # if the end follows at once.
-        if not (self._gather and self._inbox and type(report) is Started and len(self._unsent) < _MANY):
+        # if the end follows at once. One with a timeout is told: C code may hold up that thread for ever.
+        held = self._gather and self._inbox and type(report) is Started and len(self._unsent) < _MANY
+        if not held or (self._attempt is not None and self._attempt.work.timeout is not None):
             self._send()
 
     def _send(self) -> None:

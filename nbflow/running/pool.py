@@ -80,6 +80,7 @@ class ProcessPool:
         self._queue: deque[Work] = deque()
         self._open: set[int] = set()  # tickets whose last report has not been made
         self._claimed: set[int] = set()  # of them, those about to be reported
+        self._cancelled: set[int] = set()  # of them, those that a child was told to end
         self._leased: dict[Child, _Leased] = {}
         self._specs: dict[int, tuple[int, StepSpec, Any]] = {}  # by id: number, spec (kept for its id), packed function
         self._ahead = 0  # tasks that a child is given beyond the one it runs
@@ -100,6 +101,9 @@ class ProcessPool:
         with self._lock:
             for work in works:
                 self._open.add(work.ticket)
+                if self._giving_back:
+                    refused.append(never_begun(work, self._clock.time(), self.name))
+                    continue
                 try:
                     self._pack(work.spec)
                 except Exception as error:  # the function cannot go to another process
@@ -120,13 +124,14 @@ class ProcessPool:
                     break
             else:
                 leased = next((each for each in self._leased.values() if ticket in each.tasks), None)
-                if leased is None:
-                    return
-                work = leased.tasks[ticket]
-                children().send(leased.child, [wire.Cancel(ticket)])
-                if leased.running is not None and leased.running.ticket == ticket:
-                    self._kill_after(GRACE, leased, leased.running, State.CANCELLED)
-                    return
+                if leased is not None:
+                    # Whether it has begun is for the child to say, which gives it back if not.
+                    self._cancelled.add(ticket)
+                    children().send(leased.child, [wire.Cancel(ticket)])
+                    self._find_running(leased)
+                    if leased.running is not None and leased.running.ticket == ticket:
+                        self._kill_after(GRACE, leased, leased.running, State.CANCELLED)
+                return
         self._finish(never_begun(work, self._clock.time(), self.name))
 
     def help(self, done: Callable[[], bool]) -> bool:
@@ -293,11 +298,7 @@ class ProcessPool:
                 if isinstance(message, wire.GivenBack):
                     leased.asked_back = False
                     back = [leased.tasks.pop(ticket) for ticket in message.tickets if ticket in leased.tasks]
-                    back = [work for work in back if work.ticket in self._open]
-                    if self._giving_back:
-                        reports += [never_begun(work, self._clock.time(), self.name) for work in back]
-                    else:
-                        self._queue.extendleft(reversed(back))
+                    reports += self._come_back(back)
                     self._dismiss(leased)
                 elif self._take(leased, message):
                     reports.append(message)
@@ -320,8 +321,18 @@ class ProcessPool:
             if self._hopeless >= _HOPELESS:
                 ends += [losses.end(work, State.FAILED, losses.no_start(exit), now) for work in waiting]
             else:
-                self._queue.extendleft(reversed(waiting))
+                ends += self._come_back(waiting)
         self._hand_on(ends)
+
+    def _come_back(self, works: list[Work]) -> list[Report]:
+        """Queue what did not begin in a child for another one, or report that it never began if nobody wants it."""
+        ends: list[Report] = []
+        for work in reversed(works):
+            if self._giving_back or work.ticket in self._cancelled:
+                ends.append(never_begun(work, self._clock.time(), self.name))
+            elif work.ticket in self._open:
+                self._queue.appendleft(work)
+        return ends
 
     def _find_running(self, leased: _Leased) -> None:
         """Learn from a dead child's mark what it ran, if that report was still held back."""
@@ -336,7 +347,7 @@ class ProcessPool:
             leased.running = report
             self._hopeless = 0
             work = leased.tasks[report.ticket]
-            if report.ticket not in self._open:
+            if report.ticket in self._cancelled:
                 self._kill_after(GRACE, leased, report, State.CANCELLED)  # it began while it was being cancelled
             elif work.timeout is not None:
                 self._kill_after(work.timeout + GRACE, leased, report, State.TIMED_OUT)
@@ -413,6 +424,7 @@ class ProcessPool:
             with self._lock:
                 self._claimed.discard(end.ticket)
                 self._open.discard(end.ticket)
+                self._cancelled.discard(end.ticket)
                 if not self._open:
                     self._ended.notify_all()
 
@@ -421,7 +433,7 @@ class ProcessPool:
     def _kill_after(self, seconds: float, leased: _Leased, started: Started, verdict: State) -> None:
         def kill() -> None:
             with self._lock:
-                if leased.running is not started:
+                if leased.running is None or leased.running.ticket != started.ticket:
                     return
                 work = leased.tasks.pop(started.ticket)
                 leased.child.kill()

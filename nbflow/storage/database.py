@@ -86,6 +86,14 @@ class Database:
         with translated(self.url), connected as connection, connection.begin():
             yield connection
 
+    def check_current(self) -> None:
+        """Raise DatabaseNewerError if a newer nbflow has changed the tables since the database was opened."""
+        found = self.retrying(
+            lambda connection: connection.execute(select(schema.version_table.c.version_num)).scalar(), write=False
+        )
+        if found is not None and found > schema.VERSION:
+            raise _newer(self.url, found)
+
     def own_session(self) -> Any:
         """A psycopg connection in autocommit mode that nobody else uses; to be closed. Of PostgreSQL only."""
         with translated(self.url):
@@ -162,15 +170,19 @@ def _bring_up_to_date(database: Database, *, create: bool) -> None:
     if found == schema.VERSION:
         return
     if found is not None and found > schema.VERSION:
-        raise DatabaseNewerError(
-            f"{database.url} was written by a newer nbflow (schema {found}, this one knows {schema.VERSION}). "
-            "Update nbflow: pip install -U nbflow.",
-        )
+        raise _newer(database.url, found)
     if found is None and not create:
         raise DatabaseMissingError(
             f"{database.url} has no tables of nbflow. Run a flow first, or name another with --db."
         )
     database.retrying(_upgrade)
+
+
+def _newer(url: str, found: str) -> DatabaseNewerError:
+    return DatabaseNewerError(
+        f"{url} was written by a newer nbflow (schema {found}, this one knows {schema.VERSION}). "
+        "Update nbflow: pip install -U nbflow."
+    )
 
 
 def _upgrade(connection: Connection) -> None:

@@ -32,6 +32,7 @@ from nbflow.values.store import ValueStore
 
 LEASE = 15.0  # seconds
 RENEW = 4.0  # seconds between renewals
+_SAME = 1.0  # seconds by which two looks at the start of one process may differ
 MARGIN = 2.0  # seconds before the end of its lease when a worker ends its jobs, and after it when others take them
 _UNSTARTED = (
     25  # claims of a job beyond its tries, all lost before it was seen to begin, after which it counts as failed
@@ -40,9 +41,10 @@ _UNSTARTED = (
 
 @cache
 def boot() -> str:
-    """Names this start of the machine."""
+    """Names this start of the machine, and the set of process ids that is seen from here: containers have their own."""
     try:
-        return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+        start = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+        return f"{start}/{os.readlink('/proc/self/ns/pid')}"
     except OSError:  # not Linux
         return f"{psutil.boot_time():.0f}"
 
@@ -53,22 +55,32 @@ def host() -> str:
 
 
 def is_here(worker: WorkerRecord) -> bool:
-    """Whether a worker is, or was, on this machine."""
-    return worker.host == host()
+    """Whether the processes of a worker can be seen from here, if they are there."""
+    return worker.host == host() and worker.boot == boot()
 
 
 def is_dead(worker: WorkerRecord, now: float) -> bool:
     """Whether nobody works for a worker any more."""
-    if is_here(worker) and (worker.boot != boot() or not lives(worker.pid, worker.process_started)):
+    if worker.lease_until + MARGIN < now:
         return True
-    return worker.lease_until + MARGIN < now
+    if is_here(worker):
+        return not lives(worker.pid, worker.process_started)
+    return worker.host == host() and _before_this_start(worker)
+
+
+def _before_this_start(worker: WorkerRecord) -> bool:
+    """Whether a worker on a machine of this name was heard last before this machine started.
+
+    The name alone says little: machines of a cloud are often called the same, and so are containers.
+    """
+    return worker.boot.partition("/")[0] != boot().partition("/")[0] and worker.seen_at < psutil.boot_time()
 
 
 def lives(pid: int, started: float) -> bool:
     """Whether a process is there, the same that started then."""
     try:
         process = psutil.Process(pid)
-        return bool(abs(process.create_time() - started) < 1.0) and process.status() != psutil.STATUS_ZOMBIE
+        return bool(abs(process.create_time() - started) < _SAME) and process.status() != psutil.STATUS_ZOMBIE
     except psutil.Error:
         return False
 
@@ -97,12 +109,20 @@ def bury(database: Database, values: ValueStore, now: float, *, me: str = "") ->
 
 def _end_children(worker: WorkerRecord) -> None:
     """Kill what a worker on this machine left behind: its parent may be stopped, and not dead."""
-    if not is_here(worker) or worker.boot != boot():
+    if not is_here(worker):
         return
-    for pid, started in json.loads(worker.children):
-        if lives(pid, started):
-            with suppress(ProcessLookupError, PermissionError):
-                os.killpg(pid, signal.SIGKILL)
+    left = [(pid, started) for pid, started in json.loads(worker.children) if not _taken_again(pid, started)]
+    for pid, _ in left:  # of the same group: what its jobs started, though the child itself may be dead
+        with suppress(ProcessLookupError, PermissionError):
+            os.killpg(pid, signal.SIGKILL)
+
+
+def _taken_again(pid: int, started: float) -> bool:
+    """Whether the number of a process belongs to another one now. As long as its group lasts it is given to nobody."""
+    try:
+        return bool(abs(psutil.Process(pid).create_time() - started) >= _SAME)
+    except psutil.Error:
+        return False
 
 
 def _take_over(connection: Connection, worker: WorkerRecord, values: ValueStore, now: float) -> None:

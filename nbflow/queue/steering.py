@@ -17,6 +17,7 @@ from nbflow.queue.broker import STAMPS, Broker, new_queue, open_queue, queue_lim
 from nbflow.queue.consequences import Consequences
 from nbflow.queue.job import Job
 from nbflow.queue.options import check_timeouts, seconds
+from nbflow.queue.presence import is_dead
 from nbflow.running.failure import error_record
 from nbflow.storage import bells, jobs, queues
 from nbflow.storage import gates as stored_gates
@@ -99,7 +100,7 @@ def broadcast(broker: Broker, preparer: Preparer, args: tuple[Any, ...], kwargs:
     """A job for each worker that is alive, on the queue that it alone serves."""
     with broker.database.read() as connection:
         now = time.time()
-        workers = [worker.id for worker in queues.listed(connection) if worker.lease_until > now]
+        workers = [worker.id for worker in queues.listed(connection) if not is_dead(worker, now)]
     places = STAMPS.next(max(1, len(workers)))
     new = [
         preparer.job(args, kwargs, place, queue=f"{PERSONAL}{worker}", kind="broadcast")

@@ -13,7 +13,7 @@ import tomllib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, get_args, get_type_hints
+from typing import Any, Protocol, get_args, get_type_hints, runtime_checkable
 
 from nbflow.model.errors import ConfigError
 
@@ -26,6 +26,19 @@ _UNITS = {"": 1, "K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
 _TRUTH = {"1": True, "true": True, "yes": True, "on": True, "0": False, "false": False, "no": False, "off": False}
 
 
+@runtime_checkable
+class DaskClient(Protocol):
+    """What a `distributed.Client` is known by."""
+
+    scheduler: Any
+
+    def scheduler_info(self) -> Any:
+        """What there is in the cluster."""
+
+    def get_versions(self) -> Any:
+        """What is installed there."""
+
+
 @dataclass(frozen=True, slots=True)
 class Settings:
     """How nbflow works here. A default that depends on the machine or the folder is filled in by `current()`."""
@@ -35,10 +48,13 @@ class Settings:
     home: Path = Path()  # nbflow's own folder with the signing key; default: the system's place for users' data
     executor: str = "threads"  # where tasks run if the flow does not say
     workers: int | None = None  # tasks at a time; default: the processors that this process may use
+    dask: str | DaskClient = ""  # address of a Dask scheduler, or a client; default: see nbflow.executors.dask
     inline_limit: int = 8192  # bytes; larger values become artifacts instead of lying in the database
     max_value_size: int | None = None  # bytes; a larger result is refused; default: no limit
     max_inputs_size: int | None = None  # bytes; larger arguments of one call are refused; default: no limit
     echo: bool = True  # show what steps print as it happens
+    queue: str = "default"  # the queue that takes the tasks of flows
+    suspend_after: float = 5.0  # seconds that a flow waits on a worker before it leaves its place to others
     eager: bool = False  # run what is enqueued at once, in the calling thread
     job_timeout: float | None = None  # seconds that a job may take if nothing else is said
     job_soft_timeout: float | None = None  # seconds after which SoftTimeoutError is raised in a job
@@ -184,6 +200,8 @@ def _checked(name: str, value: Any, source: str) -> Any:
         value = float(value)
     if isinstance(value, os.PathLike) and str in kinds:
         value = os.fspath(value)
+    if DaskClient in kinds and isinstance(value, DaskClient):
+        return value
     if Path in kinds and isinstance(value, str | os.PathLike):
         value = Path(value).expanduser().absolute()
     if not isinstance(value, kinds) or (isinstance(value, bool) and bool not in kinds):
@@ -226,4 +244,6 @@ def _allowed(name: str) -> str:
         return "a number of seconds, 0 or more"
     if int in kinds:
         return "a whole number, 1 or more"
+    if DaskClient in kinds:
+        return "the address of a Dask scheduler ('tcp://host:8786') or a distributed.Client"
     return "a path" if Path in kinds else "a text that is not empty"

@@ -11,10 +11,11 @@ from collections.abc import Callable, Iterable
 from contextvars import ContextVar, copy_context
 from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar, cast, overload
 
+from nbflow import settings as settings_module
 from nbflow.authoring.conceptual import conceptual_picture
 from nbflow.authoring.step import Step, by_name
 from nbflow.client.run import Run
-from nbflow.engine import loader, session
+from nbflow.engine import detached, loader, session
 from nbflow.engine.frames import FRAME
 from nbflow.model.errors import DefinitionError, StorageError
 from nbflow.model.names import check_name
@@ -86,8 +87,14 @@ class Flow(Generic[P, R]):
         return Run(live.id, db=options.get("db"), session=live)
 
     def submit(self, /, *args: Any, **kwargs: Any) -> Run:
-        """Start the flow in the background and return its live `Run` at once. Takes what `run` takes."""
+        """Start the flow in the background and return its live `Run` at once. Takes what `run` takes.
+
+        With `executor="queue"` workers execute it, the flow function too: this process may end, and any worker may die.
+        """
         options, kwargs = _split(kwargs)
+        if (options.get("executor") or self.spec.executor or settings_module.current().executor) == "queue":
+            run = detached.submit(self.spec, args, kwargs, self._run_options(args, kwargs, options))
+            return Run(run, db=options.get("db"))
         live = self._begin(args, kwargs, options)
         context = copy_context()
         thread = threading.Thread(
@@ -118,11 +125,16 @@ class Flow(Generic[P, R]):
         return by_name(self) or (Flow, (self.spec,))
 
     def _begin(self, args: tuple[Any, ...], kwargs: dict[str, Any], options: dict[str, Any]) -> session.Session:
+        return session.begin(self.spec, args, kwargs, self._run_options(args, kwargs, options))
+
+    def _run_options(
+        self, args: tuple[Any, ...], kwargs: dict[str, Any], options: dict[str, Any]
+    ) -> session.RunOptions:
         _check_arguments(self.spec, args, kwargs)
         tags = tuple(check_name(tag, "tag") for tag in options.get("tags", ()))
         chosen = {key: value for key, value in options.items() if key != "tags"}
         chosen["listeners"] = tuple(chosen["listeners"]) if "listeners" in chosen else _default_listeners()
-        return session.begin(self.spec, args, kwargs, session.RunOptions(tags=tags, **chosen))
+        return session.RunOptions(tags=tags, **chosen)
 
 
 def _default_listeners() -> tuple[Listener, ...]:

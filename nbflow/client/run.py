@@ -13,10 +13,11 @@ from nbflow import settings as settings_module
 from nbflow.client.executed import executed_notebook, write_notebook
 from nbflow.client.pictures import run_picture
 from nbflow.client.task import Task, stored_error
+from nbflow.engine import detached, stores
 from nbflow.engine import session as session_module
-from nbflow.engine import stores
 from nbflow.model.errors import (
     NotebookError,
+    RunActiveError,
     RunFailedError,
     RunNotFoundError,
     UnknownStepError,
@@ -87,7 +88,9 @@ class Run:
         from nbflow.storage import runs
 
         record = self.record
-        return not State(record.state).finished and not runs.alive(record, time.time())
+        if State(record.state).finished or runs.alive(record, time.time()):
+            return False
+        return not (record.executor == "queue" and detached.waits(self._db, self.id))
 
     @property
     def parameters(self) -> dict[str, str]:
@@ -167,12 +170,10 @@ class Run:
 
     def cancel(self, reason: str = "cancelled by run.cancel()") -> None:
         """End what is not finished. A run of another process stops within a few seconds."""
-        from nbflow.storage import runs
-
         if self._session is not None:
             self._session.cancel(reason)
         elif not self.state.finished:
-            runs.cancel(self._db, self.id, time.time())
+            detached.cancel(self._db, self.id, reason)
 
     def resume(self, *, spec: FlowSpec | None = None, **options: Any) -> Run:
         """Go on where the run stopped, and return when it is finished.
@@ -183,6 +184,10 @@ class Run:
         """
         if self.state is State.SUCCEEDED:
             return self
+        if self.record.executor == "queue" and detached.waits(self._db, self.id):
+            raise RunActiveError(
+                f"Run {self.id} is on the queue; workers go on with it. Wait for it, or cancel it first."
+            )
         options.setdefault("db", self._db_url)
         if "listeners" in options:
             options["listeners"] = tuple(options["listeners"])

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from nbflow.engine.replay import History
     from nbflow.engine.stores import Stores
     from nbflow.model.ports import Clock, Executor, Report
+    from nbflow.model.records import ErrorRecord, TaskRecord
     from nbflow.values.store import ValueStore
 
 
@@ -53,7 +54,12 @@ class Engine:
         history: History,
         announcer: Announcer,
         flows: Callable[[Task], None],
+        continues: bool = False,
+        started: Callable[[], list[Executor]] = list,
     ) -> None:
+        """`continues`: the run was suspended, not stopped, so that retries are counted on."""
+        self._continues = continues
+        self.started = started  # the executors that were used so far
         self.run = run
         self.values: ValueStore = stores.values
         self.clock = clock
@@ -73,12 +79,15 @@ class Engine:
         self._open: dict[int, Task] = {}  # by seq: not finished
         self._codes: dict[int, tuple[StepSpec, str]] = {}
         self._cancelled: str | None = None  # the reason
+        self.last_news = clock.time()  # when something was called or reported last
+        self.bodies = 0  # flow functions that are being executed
 
     # --- calls ---------------------------------------------------------------------------------------------------
 
     def admit(self, frame: Frame, spec: StepSpec, packed: Packed) -> Task:
         """Take a call made by a flow function."""
         self._check()
+        self.last_news = self.clock.time()
         key = frame.key(spec.name)
         known = self._history.find(key)
         code = self.code_digest(spec)
@@ -100,7 +109,7 @@ class Engine:
                 created_at=self.clock.time(),
             )
             if known is not None:
-                task.attempts = task.attempts_before = known.attempts
+                self._go_on(task, known)
             frame.open += 1
             self._open[seq] = task
             out = self.decider.admit(task)
@@ -110,6 +119,16 @@ class Engine:
             self.note(out)
         self.launch(out.ready, here=True)
         return task
+
+    def _go_on(self, task: Task, known: TaskRecord) -> None:
+        """Count the tries of a task on from an earlier execution of the run."""
+        task.attempts = task.attempts_before = known.attempts
+        if self._continues:
+            task.attempts_before = known.attempts_before or 0
+        unfinished = known.state in (State.READY, State.RUNNING) and known.attempts > 0
+        if unfinished and task.spec.kind != "flow" and getattr(self.executors(task.spec.executor), "keeps", False):
+            task.attempts -= 1  # that try may still be under way, and is met again
+            task.attempts_before = min(task.attempts_before, task.attempts)
 
     def record(self, frame: Frame, name: str, produce: Callable[[], Any]) -> Any:
         """The value of `produce()`, stored so that a replay gets the same."""
@@ -166,8 +185,11 @@ class Engine:
             task.input_digest = input_digest(task.encoding, task.upstream)
             try:
                 value = self._reuse.find(task)
+                failure = self._reuse.failure(task) if value is None and self._continues else None
                 if value is not None:
                     queue.extend(self._spare(task, value))
+                elif failure is not None:
+                    queue.extend(self._fail_again(task, failure))
                 elif task.spec.kind == "flow":
                     self._start_flow(task)
                 elif here or not self.executors(task.spec.executor).inline:
@@ -183,6 +205,17 @@ class Engine:
             if task.order:
                 return []  # cancelled meanwhile
             out = self.decider.succeed(task, value)
+            self.note(out)
+        return out.ready
+
+    def _fail_again(self, task: Task, failure: tuple[State, ErrorRecord]) -> list[Task]:
+        """Settle a ready task that failed before the run was suspended."""
+        state, record = failure
+        with self.lock:
+            if task.order:
+                return []
+            task.move(State.RUNNING)
+            out = self.decider.fail(task, state, Failure(record, None, task))
             self.note(out)
         return out.ready
 
@@ -269,6 +302,7 @@ class Engine:
 
     def report(self, report: Report) -> None:
         """Take what an executor tells about an attempt."""
+        self.last_news = self.clock.time()
         self._attempts.report(report)
 
     def exception(self, task: Task) -> BaseException:
@@ -296,6 +330,26 @@ class Engine:
                 self.note(self.decider.fail(task, State.CANCELLED, failure))
         for task in running.values():
             self.executors(task.spec.executor).cancel(task.ticket)
+
+    # --- for being suspended -------------------------------------------------------------------------------------
+
+    def begin_body(self) -> None:
+        """Note that a flow function begins."""
+        with self.lock:
+            self.bodies += 1
+
+    def end_body(self) -> None:
+        """Note that a flow function ended."""
+        with self.lock:
+            self.bodies -= 1
+
+    def busy(self) -> list[Executor]:
+        """The executors that have tasks. Under the lock."""
+        return [self.executors(task.spec.executor) for task in self._attempts.running().values()]
+
+    def next_time(self) -> float | None:
+        """The next time that something waits for: a retry, a flow function. Under the lock."""
+        return min([*self._attempts.retries.values(), *self.waiting.deadlines], default=None)
 
     @property
     def inline(self) -> bool:

@@ -25,6 +25,7 @@ class Attempts:
         self._engine = engine
         self._random = random  # for the jitter of retries
         self._last_ticket = 0
+        self.retries: dict[int, float] = {}  # when tasks are tried again, by seq
         self._running: dict[int, Task] = {}  # by ticket: handed to an executor
 
     def running(self) -> dict[int, Task]:
@@ -38,6 +39,7 @@ class Attempts:
         with engine.lock:
             if task.order:
                 return  # cancelled meanwhile
+            self.retries.pop(task.seq, None)
             self._last_ticket = ticket = self._last_ticket + 1
             task.ticket = ticket
             task.attempts += 1
@@ -75,11 +77,13 @@ class Attempts:
             if type(report) is Started:
                 task.move(State.RUNNING)
                 task.started_at = report.time
-                engine.journal.started(task, report)
+                if not self._recorded(task):
+                    engine.journal.started(task, report)
                 engine.journal.task(task)
                 engine.announcer.task(TASK_STATE, task, worker=report.worker)
             elif type(report) is Output:
-                engine.journal.output(task, report)
+                if not self._recorded(task):
+                    engine.journal.output(task, report)
                 engine.announcer.task(OUTPUT, task, stream=report.stream, text=report.text)
             elif type(report) is Progress:
                 if report.value is not None:
@@ -96,7 +100,8 @@ class Attempts:
             if task.state is State.READY:
                 task.move(State.RUNNING)  # an executor need not tell that it started
                 task.started_at = report.started_at
-            engine.journal.attempt(task, report)
+            if not self._recorded(task):
+                engine.journal.attempt(task, report)
             retry_at = self._retry_time(task, report)
             if retry_at is None:
                 task.finished_at = report.finished_at
@@ -110,6 +115,10 @@ class Attempts:
             engine.release(out.ready)
         else:
             self._retry(task, retry_at)
+
+    def _recorded(self, task: Task) -> bool:
+        """Whether whoever runs the task puts its tries on record."""
+        return getattr(self._engine.executors(task.spec.executor), "records", False)
 
     def _settle(self, task: Task, report: Finished) -> Consequences:
         decider = self._engine.decider
@@ -129,6 +138,7 @@ class Attempts:
 
     def _retry(self, task: Task, at: float) -> None:
         engine = self._engine
+        self.retries[task.seq] = at
         if at <= engine.clock.time():
             self.submit(task)
         elif engine.executors(task.spec.executor).inline:

@@ -6,15 +6,18 @@ import functools
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any
 
 from nbflow.engine.frames import no_frame
 from nbflow.engine.placeholders import Placeholder, is_placeholder, task_of
+from nbflow.running import context
 
 if TYPE_CHECKING:
     from nbflow.engine.decide import Task
     from nbflow.engine.frames import Frame
-    from nbflow.model.ports import Executor
+    from nbflow.engine.suspending import Suspender
+    from nbflow.model.ports import Clock, Executor
 
 
 class Waiter:
@@ -35,6 +38,12 @@ class Waiting:
         self._waiters: set[Waiter] = set()
         self._due: deque[Callable[[], None]] = deque()
         self.broken: BaseException | None = None
+        self.suspender: Suspender | None = None  # where a run is left that waits for long
+        self.deadlines: list[float] = []  # times that flow functions wait for
+
+    def count(self) -> int:
+        """How many threads wait. Under the lock."""
+        return len(self._waiters)
 
     def finished(self, task: Task) -> None:
         """Tell those who wait for a task that it is finished. Under the lock."""
@@ -75,7 +84,34 @@ class Waiting:
         """Return when every task that a flow function called is finished."""
         self._until(lambda: not frame.open, Waiter(), executor)
 
-    def _until(self, done: Callable[[], bool], waiter: Waiter, executor: Executor) -> None:
+    def for_time(self, time: float, clock: Clock, executor: Executor) -> None:
+        """Return at a time (seconds since 1970)."""
+        waiter = Waiter()
+        unset = clock.call_at(time, waiter.event.set)
+        with self._lock:
+            self.deadlines.append(time)
+        try:
+            self._until(lambda: clock.time() >= time, waiter, executor)
+        finally:
+            unset()
+            with self._lock:
+                self.deadlines.remove(time)
+
+    def for_condition(self, check: Callable[[], bool], pause: float, executor: Executor) -> None:
+        """Return when `check()` is true, which is asked every `pause` seconds."""
+        waiter = Waiter()
+        found = False
+
+        def done() -> bool:
+            return found
+
+        while not (found := check()):
+            self._until(done, waiter, executor, once=pause)
+
+    def _until(
+        self, done: Callable[[], bool], waiter: Waiter, executor: Executor, *, once: float | None = None
+    ) -> None:
+        """Wait for `done`; with `once` for so many seconds only."""
         try:
             while True:
                 with self._lock:
@@ -90,11 +126,23 @@ class Waiting:
                     action()
                 if due or (executor.inline and _help(executor, done)):
                     continue
-                waiter.event.wait()
-                waiter.event.clear()
+                self._sleep(waiter, once)
+                if once is not None:
+                    return
         finally:
             with self._lock:
                 self._waiters.discard(waiter)
+
+    def _sleep(self, waiter: Waiter, seconds: float | None) -> None:
+        """Wait until the waiter is called; on a worker the place is lent to other jobs, and the run may be left."""
+        attempt = context.current()
+        with attempt.waiting() if attempt is not None and attempt.job is not None else nullcontext():
+            patience = self.suspender.patience if self.suspender is not None else None
+            times = [time for time in (patience, seconds) if time is not None]
+            called = waiter.event.wait(min(times) if times else None)
+            waiter.event.clear()
+        if not called and self.suspender is not None:
+            self.suspender.consider()
 
 
 def _help(executor: Executor, done: Callable[[], bool]) -> bool:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from nbflow.engine.frames import FRAME, FlowThreads, Frame
 from nbflow.engine.placeholders import ATOMS, is_placeholder, task_of
+from nbflow.engine.suspending import Suspended
 from nbflow.model.errors import CodecError, CycleError
 from nbflow.model.ports import Inputs
 from nbflow.running.attempt import load_inputs
@@ -44,6 +45,7 @@ class FlowBody:
     def run(self, frame: Frame, function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """Call a flow function and return its value without placeholders, after all that it called is finished."""
         token = FRAME.set(frame)
+        self.engine.begin_body()
         try:
             try:
                 return self._settled(frame, function(*args, **kwargs))
@@ -55,6 +57,7 @@ class FlowBody:
                 # the next run, and every executor leaves the same states behind.
                 self.engine.drain(frame)
         finally:
+            self.engine.end_body()
             FRAME.reset(token)
 
     def start(self, task: Task) -> None:
@@ -79,6 +82,8 @@ class FlowBody:
             args, kwargs = load_inputs(Inputs(inputs.args, inputs.kwargs, inputs.packed, upstream), engine.values)
             result = self.run(frame, task.spec.function, args, kwargs)
             value = engine.values.put(result, f"the result of flow {task.spec.name!r}")
+        except Suspended:
+            return  # it is left as it is
         except BaseException as error:  # whatever a flow function may raise is the task's outcome
             engine.flow_finished(task, None, error)
             if isinstance(error, KeyboardInterrupt):

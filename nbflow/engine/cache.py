@@ -9,6 +9,7 @@ import xxhash
 from nbflow.engine.replay import stored_value
 from nbflow.model.events import WARNING
 from nbflow.model.records import StoredValue
+from nbflow.model.states import State
 
 if TYPE_CHECKING:
     from nbflow.engine.advance import Engine
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
     from nbflow.engine.journal import Journal
     from nbflow.engine.replay import History
     from nbflow.engine.stores import Stores
-    from nbflow.model.records import CacheRecord
+    from nbflow.model.records import CacheRecord, ErrorRecord
     from nbflow.values.store import ValueStore
 
 
@@ -35,6 +36,20 @@ class Reuse:
         if value is None and task.spec.cache.enabled:
             value = self._from_cache(task)
         return value
+
+    def failure(self, task: Task) -> tuple[State, ErrorRecord] | None:
+        """How a ready task failed before, or None if it did not."""
+        earlier = self._history.failed(task.key, task.code_digest, task.input_digest or "")
+        if earlier is None or task.spec.kind == "flow":
+            return None
+        error = self._stores.error(self._engine.run, earlier.seq)
+        if error is None:
+            return None
+        task.created_at, task.ready_at = earlier.created_at, earlier.ready_at
+        task.started_at, task.finished_at = earlier.started_at, earlier.finished_at
+        task.attempts = earlier.attempts
+        task.stored = True
+        return State(earlier.state), error
 
     def _from_history(self, task: Task) -> StoredValue | None:
         engine = self._engine

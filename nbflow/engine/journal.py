@@ -67,6 +67,7 @@ class Journal:
                 error.message if error is not None else None,
                 failure.cause.seq if failure is not None and failure.cause is not task else None,
                 task.cached_from,
+                task.attempts_before or None,
             ),
         )
 

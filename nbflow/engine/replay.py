@@ -38,6 +38,15 @@ class History:
             return None
         return record
 
+    def failed(self, key: str, code_digest: str, input_digest: str) -> TaskRecord | None:
+        """The stored task, if it failed with the same code and inputs."""
+        record = self._by_key.get(key)
+        if record is None or record.state not in ("failed", "timed_out", "cancelled"):
+            return None
+        if record.code_digest != code_digest or record.input_digest != input_digest:
+            return None
+        return record
+
     def script(self, path: str) -> Script:
         """The calls that the flow function at `path` made before."""
         return Script(self._calls.get(path, []), self)

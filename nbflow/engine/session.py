@@ -22,6 +22,7 @@ from nbflow.engine.body import FlowBody
 from nbflow.engine.frames import Frame
 from nbflow.engine.journal import Journal
 from nbflow.engine.replay import History
+from nbflow.engine.suspending import Suspended, Suspender
 from nbflow.engine.versions import input_bytes, parameter_texts, run_update, version_record
 from nbflow.executors import registry
 from nbflow.model import names
@@ -35,7 +36,7 @@ from nbflow.running.clock import SystemClock
 
 if TYPE_CHECKING:
     from nbflow.model.ports import Clock, Executor
-    from nbflow.model.records import TaskRecord
+    from nbflow.model.records import FlowVersionRecord, TaskRecord
     from nbflow.model.specs import FlowSpec
 
 _log = logging.getLogger("nbflow")
@@ -54,6 +55,7 @@ class RunOptions:
     listeners: tuple[Listener, ...] = ()
     echo: bool | None = None
     clock: Clock | None = None
+    suspend_after: float | None = None  # seconds without news after which it is suspended; None: never, it blocks
     random: Callable[[], float] = field(
         default=random.SystemRandom().random
     )  # for jitter; in [0, 1). Not the global generator, whose state is the user's
@@ -105,8 +107,12 @@ class Session:
             history=self._history,
             announcer=self._announcer,
             flows=self._body.start,
+            continues=options.suspend_after is not None,
+            started=lambda: list(self._executors.values()),
         )
         self._body.engine = self.engine
+        if options.suspend_after is not None:
+            self.engine.waiting.suspender = Suspender(self.engine, options.suspend_after)
 
     def execute(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Outcome:
         """Run the flow function in this thread, and everything it calls, to the end."""
@@ -120,6 +126,8 @@ class Session:
             value, error = None, problem
             if isinstance(problem, KeyboardInterrupt):
                 interrupted = problem
+            elif isinstance(self.engine.waiting.broken, Suspended):
+                return self._suspend(self.engine.waiting.broken)
         self.outcome = self._close(value, error, interrupted is not None)
         _LIVE.discard(self.record.owner)
         self.done.set()
@@ -146,6 +154,7 @@ class Session:
                         values=self._stores.values,
                         clock=self._clock,
                         echo=self._echo,
+                        database=self._stores.db,
                     )
                     found.start(self.engine.report)
                     self._executors[name] = found
@@ -164,6 +173,23 @@ class Session:
         except NbflowError:
             return None  # the database does not answer, which is told already
         return TaskCancelledError(f"Run {self.id} was cancelled by another process.") if state == "cancelled" else None
+
+    def _suspend(self, suspended: Suspended) -> Outcome:
+        """Leave the run as it is; what it waits for goes on without this process."""
+        from nbflow.storage import runs
+
+        for executor in self._executors.values():
+            if hasattr(executor, "detach"):
+                executor.detach()
+            else:
+                executor.close(wait=False)
+        self._stores.writer.close()
+        self._stores.db.retrying(lambda connection: runs.release(connection, self.id, self.record.owner or ""))
+        self._announcer.close()
+        _LIVE.discard(self.record.owner)
+        self.outcome = Outcome(State.PENDING, None, suspended)
+        self.done.set()
+        return self.outcome
 
     def _close(self, value: Any, error: BaseException | None, interrupted: bool) -> Outcome:
         broken = self.engine.waiting.broken
@@ -201,6 +227,9 @@ class Session:
             run_update(self.id, outcome.state, self._clock.time(), self._stores.values, value=stored, error=error)
         )
         self._stores.writer.close()
+        for executor in self._executors.values():
+            if hasattr(executor, "discard"):
+                executor.discard(self.id)
 
     def _report_ignored(self) -> None:
         for task in self.engine.failed:
@@ -219,10 +248,18 @@ def begin(spec: FlowSpec, args: tuple[Any, ...], kwargs: dict[str, Any], options
     """Create the record of a new run and return its session, ready to be executed."""
     from nbflow.storage import runs
 
+    record, version = new_record(spec, args, kwargs, options)
+    stores.database(options.db).retrying(lambda connection: runs.create(connection, record, version))
+    return Session(record, spec, options, ())
+
+
+def new_record(
+    spec: FlowSpec, args: tuple[Any, ...], kwargs: dict[str, Any], options: RunOptions
+) -> tuple[RunRecord, FlowVersionRecord]:
+    """A new run that this process is to execute, and the version of its flow, as records."""
     settings = settings_module.current()
     clock = options.clock or SystemClock()
     executor = registry.check_name(options.executor or spec.executor or settings.executor)
-    db = stores.database(options.db)
     values = stores.value_store(settings)
     now = clock.time()
     outer = context.current()  # the task whose function starts this run, if one does
@@ -252,8 +289,7 @@ def begin(spec: FlowSpec, args: tuple[Any, ...], kwargs: dict[str, Any], options
         **dict.fromkeys(("result_digest", "result_size", "result_type", "result", "result_uri")),
         **dict.fromkeys(("error_type", "error_message", "error")),
     )
-    db.retrying(lambda connection: runs.create(connection, record, version))
-    return Session(record, spec, options, ())
+    return record, version
 
 
 def resume(

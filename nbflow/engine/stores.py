@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from nbflow.model.errors import RunActiveError, StorageError
+from nbflow.model.records import ErrorRecord
 from nbflow.values.project import value_store
 
 if TYPE_CHECKING:
@@ -57,6 +58,15 @@ class Stores:
 
         payload = self.db.retrying(lambda connection: tasks.payload(connection, run, seq), write=False)
         return self.values.unseal(payload.result) if payload is not None and payload.result is not None else None
+
+    def error(self, run: str, seq: int) -> ErrorRecord | None:
+        """The error of a stored task."""
+        from nbflow.storage import tasks
+
+        payload = self.db.retrying(lambda connection: tasks.payload(connection, run, seq), write=False)
+        if payload is None or payload.error is None:
+            return None
+        return ErrorRecord(*self.values.get(self.values.unseal_stored(payload.error)))
 
     def cached(self, key: str, now: float) -> CacheRecord | None:
         """The result that an earlier run left under `key`."""

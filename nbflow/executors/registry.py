@@ -21,12 +21,21 @@ _BUILT_IN = {
     "serial": "nbflow.executors.serial:SerialExecutor",
     "threads": "nbflow.executors.threads:ThreadsExecutor",
     "processes": "nbflow.executors.processes:ProcessesExecutor",
+    "queue": "nbflow.executors.queued:QueueExecutor",
+    "dask": "nbflow.executors.dask:DaskExecutor",
 }
 
 
-def get_executor(name: str, *, workers: int, values: ValueStore, clock: Clock, echo: bool = False) -> Executor:
-    """Return a new executor, not yet started; raises `ConfigError` if there is none of this name."""
-    return _factory(name)(workers=workers, values=values, clock=clock, echo=echo)
+def get_executor(
+    name: str, *, workers: int, values: ValueStore, clock: Clock, echo: bool = False, database: Any = None
+) -> Executor:
+    """Return a new executor, not yet started; raises `ConfigError` if there is none of this name.
+
+    `database`: that of the run, for executors that say `needs_database`.
+    """
+    factory = _factory(name)
+    more = {"database": database} if getattr(factory, "needs_database", False) else {}
+    return factory(workers=workers, values=values, clock=clock, echo=echo, **more)
 
 
 def check_name(name: str) -> str:

@@ -120,6 +120,11 @@ class Executor(Protocol):
     workers: int
     inline: bool  # whether work runs in the calling thread, inside `submit` and `help`
 
+    # Optional, and False where they are missing:
+    #   keeps: bool - work outlives this process; submitting the same run, task and attempt again meets it
+    #   records: bool - tries and output are put on record by whoever runs them
+    #   needs_database: bool - of the class: it takes the run's database as the argument `database`
+
     def start(self, report: Callable[[Report], None]) -> None:
         """Begin; every report goes to `report`."""
 
@@ -149,7 +154,8 @@ class Clock(Protocol):
 class ArtifactStore(Protocol):
     """Where large values lie: named blobs, written once."""
 
-    url: str  # opens the same store in another process
+    url: str  # opens the same store in another process; may hold a password
+    shown: str  # the same without one
 
     def write(self, name: str, parts: list[Any]) -> bool:
         """Store the concatenated buffers under `name`, atomically, unless it is there already; whether it did."""
@@ -163,8 +169,11 @@ class ArtifactStore(Protocol):
     def exists(self, name: str) -> bool:
         """Whether there is a blob of that name."""
 
-    def delete(self, name: str) -> None:
-        """Remove a blob, if it is there."""
+    def delete(self, name: str, before: float = ...) -> None:
+        """Remove a blob, if it is there and was last written before a time (seconds since 1970; default: any)."""
 
     def names(self) -> list[tuple[str, int, float]]:
-        """(name, bytes, modified) of every blob."""
+        """(name, bytes, modified) of every blob; names are two hexadecimal digits, a slash and 38 more."""
+
+    def check(self) -> None:
+        """Raise StorageError if the store cannot be used as it should."""

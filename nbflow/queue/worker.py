@@ -21,6 +21,7 @@ from typing import Any
 import psutil
 from sqlalchemy import Connection
 
+from nbflow import settings as settings_module
 from nbflow.model.errors import ConfigError, DatabaseNewerError, QueueError, StorageError
 from nbflow.model.jobs import WorkerRecord
 from nbflow.model.ports import Output, Progress, Report
@@ -90,8 +91,14 @@ class Worker:
         self._handed_back = 0  # at which degree of stopping that was done
         self._stopping = 0  # 1: claim nothing more; 2: end what runs
         self._pool = ProcessPool(
-            workers=self.concurrency, values=values, clock=SystemClock(), most_tasks=options.max_tasks, gather=True
-        )
+            workers=self.concurrency, values=values, clock=SystemClock(), most_tasks=options.max_tasks, gather=True,
+            environment={
+                # Flows that go on in a child, and code that asks for jobs, mean this worker's database and values.
+                "NBFLOW_DB": database.full_url,
+                "NBFLOW_ARTIFACTS": values.artifacts.url,
+                "NBFLOW_HOME": str(settings_module.current().home),
+            },
+        )  # fmt: skip
         self._memory = MemoryWatch(self._pool, options.max_memory_percent, options.memory)
         self._heard = True  # whether somebody may have changed what is due when
         self._wake_at = 1  # reports that are worth waking up for

@@ -7,7 +7,7 @@ import os
 import sys
 import threading
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from nbflow.model.ports import Finished, Output, Report, Started, Waits, Work
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 _MOST_AHEAD = 16  # tasks that a child is given while it runs one, if they are short
 _SHORT, _LONG = 0.002, 0.02  # seconds
 _log = logging.getLogger("nbflow")
+_NO_CHANGES: Mapping[str, str] = {}
 _HOPELESS = 3  # children in a row that died before they began anything
 
 
@@ -59,12 +60,14 @@ class ProcessPool:
         echo: bool = False,
         most_tasks: int | None = None,
         gather: bool = False,
+        environment: Mapping[str, str] = _NO_CHANGES,
     ) -> None:
         """`most_tasks`: a child that has run so many is replaced.
 
-        `gather`: reports of short tasks are sent together, so that a crash may take the ends of some with it.
+        `environment`: variables that the children have beyond those of this process. `gather`: reports of short tasks are sent together, so that a crash may take the ends of some with it.
         """
         self._gather = gather
+        self._environment = environment
         self._giving_back = False  # whether what has not begun is reported as such, and nothing more begins
         self.workers = workers
         self._most_tasks = most_tasks
@@ -251,7 +254,9 @@ class ProcessPool:
             cwd: str | None = os.getcwd()
         except OSError:  # the folder is gone
             cwd = None
-        children().send(child, [wire.Lease(list(sys.path), cwd, dict(os.environ), self._values.config(), self._gather)])
+        environment = {**os.environ, **self._environment}
+        lease = wire.Lease(list(sys.path), cwd, environment, self._values.config(), self._gather)
+        children().send(child, [lease])
         if self._until is not None:
             children().send(child, [wire.KeepUntil(self._until)])
         return leased

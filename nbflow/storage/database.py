@@ -35,6 +35,13 @@ class Database:
         # PostgreSQL would else show each statement what was committed just before it.
         self._reader = engine if file is not None else engine.execution_options(isolation_level="REPEATABLE READ")
 
+    @property
+    def full_url(self) -> str:
+        """The URL with the password, for other processes of this user."""
+        if self.file is not None:
+            return f"sqlite:///{self.file}"
+        return self.engine.url.render_as_string(hide_password=False)
+
     @contextmanager
     def read(self, *, patience: float | None = None) -> Iterator[Connection]:
         """A connection that sees one consistent state.

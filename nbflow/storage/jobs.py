@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from sqlalchemy import Connection, func, select, update
@@ -140,15 +140,37 @@ def next_expiry(connection: Connection) -> float | None:
 
 
 def wake(connection: Connection, ids: Iterable[str], now: float) -> None:
-    """Wake suspended jobs; one that runs is to look again before it is suspended."""
-    rows = [(now, job) for job in sorted(ids)]
+    """Wake suspended jobs; one that runs is to look again before it is suspended, one with gates is due to pass them."""
+    rows = [(now, now, job) for job in sorted(ids)]
     raw.many(
         connection,
-        "UPDATE jobs SET wakes = wakes + 1, due_at = CASE WHEN state = 'pending' THEN NULL ELSE due_at END, "
-        "ready_at = CASE WHEN state = 'pending' THEN ? ELSE ready_at END, "
-        "state = CASE WHEN state = 'pending' THEN 'ready' ELSE state END WHERE id = ?",
+        "UPDATE jobs SET wakes = wakes + 1, "
+        "due_at = CASE WHEN state <> 'pending' THEN due_at WHEN gates IS NULL THEN NULL ELSE ? END, "
+        "ready_at = CASE WHEN state = 'pending' AND gates IS NULL THEN ? ELSE ready_at END, "
+        "state = CASE WHEN state = 'pending' AND gates IS NULL THEN 'ready' ELSE state END WHERE id = ?",
         rows,
     )
+
+
+def count_down(connection: Connection, counts: Mapping[str, int]) -> list[str]:
+    """Let jobs wait for so many others less; returns those that wait for none any more."""
+    statement = (
+        "UPDATE jobs SET waiting = waiting - ? WHERE id = ? AND state = 'pending' AND waiting > 0 RETURNING waiting"
+    )
+    return [job for job, count in sorted(counts.items()) if raw.one(connection, statement, (count, job)).scalar() == 0]
+
+
+def recall(connection: Connection, queue: str) -> list[JobRecord]:
+    """Take the ready jobs of a queue back that have passed gates; nobody else deals with them meanwhile."""
+    statement = (
+        "SELECT * FROM jobs WHERE queue = ? AND state = 'ready' AND gates IS NOT NULL "
+        f"ORDER BY priority, place{raw.for_update(connection, skip_locked=True)}"
+    )
+    found = [JobRecord._make(row) for row in raw.one(connection, statement, (queue,))]
+    raw.many(
+        connection, "UPDATE jobs SET state = 'pending', ready_at = NULL WHERE id = ?", [(job.id,) for job in found]
+    )
+    return found
 
 
 def running_of(connection: Connection, workers: Sequence[str]) -> list[JobRecord]:
@@ -220,6 +242,42 @@ def of_run(connection: Connection, run: str, states: Sequence[str]) -> list[JobR
     return [JobRecord._make(row) for row in connection.execute(statement)]
 
 
+def untaken(connection: Connection, run: str) -> list[JobRecord]:
+    """The jobs of a run's tasks that run or have ended, and whose end the run has not taken."""
+    statement = (
+        "SELECT * FROM jobs WHERE batch = ? AND batch IS NOT NULL "
+        "AND state IN ('running', 'succeeded', 'failed', 'timed_out', 'cancelled', 'skipped', 'expired')"
+    )
+    return [JobRecord._make(row) for row in raw.one(connection, statement, (run,))]
+
+
+def taken(connection: Connection, ids: Sequence[str], keep_until: float) -> None:
+    """Store that a run has taken the ends of some jobs."""
+    raw.many(connection, "UPDATE jobs SET batch = NULL, keep_until = ? WHERE id = ?", [(keep_until, i) for i in ids])
+
+
+def meet(connection: Connection, ids: Sequence[str], waker: str | None) -> None:
+    """Let a run take the ends of jobs again, and have them wake `waker`."""
+    for part in _parts(ids):
+        statement = (
+            "UPDATE jobs SET batch = run, keep_until = NULL, waker = ?, "
+            "marks = CASE WHEN ? THEN marks | 8 ELSE marks END "
+            f"WHERE id IN ({raw.marks(len(part))}) AND (batch IS NULL OR coalesce(waker, '') <> ?)"
+        )
+        raw.one(connection, statement, (waker, waker is not None, *part, waker or ""))
+
+
+def wakes(connection: Connection, job: str) -> int | None:
+    """How often a job was woken."""
+    found = raw.one(connection, "SELECT wakes FROM jobs WHERE id = ?", (job,)).scalar()
+    return int(found) if found is not None else None
+
+
+def delete_of_run(connection: Connection, run: str) -> None:
+    """Remove the jobs of a run's tasks."""
+    raw.one(connection, "DELETE FROM jobs WHERE run = ? AND run IS NOT NULL AND kind = 'task'", (run,))
+
+
 def of_batch(connection: Connection, batch: str) -> list[JobRecord]:
     """The jobs of a group, in order."""
     statement = select(jobs).where(jobs.c.batch == batch, jobs.c.batch.is_not(None)).order_by(jobs.c.place, jobs.c.id)
@@ -246,7 +304,8 @@ def delayed(
     if before is not None:
         statement = statement.where(jobs.c.due_at < before)
     return [
-        JobRecord._make(row) for row in connection.execute(statement.order_by(jobs.c.due_at, jobs.c.place).limit(limit))
+        JobRecord._make(row)
+        for row in connection.execute(statement.order_by(jobs.c.due_at.nulls_last(), jobs.c.place).limit(limit))
     ]
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from sqlalchemy import Connection, select
 
 from nbflow.model.records import LogRecord
+from nbflow.storage import raw
 from nbflow.storage.schema import logs
 
 
@@ -24,3 +25,9 @@ def read(
         statement = statement.where(logs.c.time > after)
     ordered = statement.order_by(logs.c.time, logs.c.seq, logs.c.attempt, logs.c.number).limit(limit)
     return [LogRecord(*row) for row in connection.execute(ordered)]
+
+
+def of_attempt(connection: Connection, run: str, seq: int, attempt: int, after: int) -> list[LogRecord]:
+    """What one try wrote, from piece number `after` + 1 on."""
+    statement = "SELECT * FROM logs WHERE run = ? AND seq = ? AND attempt = ? AND number > ? ORDER BY number"
+    return [LogRecord(*row) for row in raw.one(connection, statement, (run, seq, attempt, after))]

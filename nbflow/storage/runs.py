@@ -175,6 +175,12 @@ def ended_so(connection: Connection, record: RunUpdate) -> bool:
     return connection.execute(select(runs.c.id).where(and_(ended, runs.c.owner.is_(None)))).first() is not None
 
 
+def release(connection: Connection, run: str, owner: str) -> None:
+    """Store that nobody executes a run just now, which is not over."""
+    statement = update(runs).where(and_(runs.c.id == run, runs.c.owner == owner))
+    connection.execute(statement.values(owner=None, lease_until=None))
+
+
 def finish(connection: Connection, record: RunUpdate) -> None:
     """Store how a run ended; nobody executes it any more."""
     values = {name: storable(value) for name, value in record._asdict().items()}

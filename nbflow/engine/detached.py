@@ -1,0 +1,133 @@
+"""Runs that nobody waits in: the flow function itself is a job, and any worker may go on with it.
+
+The job is named after the run. While the run waits for long it is suspended: the job has no place on any worker then,
+and is woken by the end of a task, by a time, or by a signal.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from typing import TYPE_CHECKING, Any
+
+from nbflow import settings as settings_module
+from nbflow.engine import session as session_module
+from nbflow.engine import stores
+from nbflow.engine.session import RunOptions
+from nbflow.engine.suspending import Suspended
+from nbflow.engine.versions import run_update
+from nbflow.model.errors import CodecError, FlowNotFoundError, RunActiveError, UnpicklableError
+from nbflow.model.ports import Again, Inputs
+from nbflow.model.states import State
+from nbflow.running.attempt import RunAgain, error_record
+
+if TYPE_CHECKING:
+    from nbflow.model.jobs import JobRecord
+    from nbflow.model.specs import FlowSpec
+    from nbflow.storage.database import Database
+
+_LOSSES = 1_000  # workers may die under a run as often as they like
+_BUSY = 2.0  # seconds after which a run is tried again that another process still has
+
+
+def job_of(run: str) -> str:
+    """The id of the job that executes a run."""
+    return f"run-{run}"
+
+
+def submit(spec: FlowSpec, args: tuple[Any, ...], kwargs: dict[str, Any], options: RunOptions) -> str:
+    """Store a new run and put it on the queue; returns its id. Raises UnpicklableError if it cannot travel."""
+    from nbflow.queue.broker import Broker, NewJob
+    from nbflow.storage import bells, runs
+
+    record, version = session_module.new_record(spec, args, kwargs, options)
+    if record.inputs is None or version.code is None:
+        _explain(spec, args, kwargs)
+    record = record._replace(state=State.READY.value, owner=None, owner_pid=None, lease_until=None, started_at=None)
+    database = stores.database(options.db)
+    broker = Broker(database, stores.value_store(settings_module.current()))
+    job = _job(record.id, spec, broker.values)
+    with bells.ringing(database, bells.JOBS) as connection:
+        runs.create(connection, record, version)
+        broker.add(connection, [NewJob(job)])
+    return record.id
+
+
+def _explain(spec: FlowSpec, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+    """Raise what keeps a flow or its arguments from being stored."""
+    values = stores.value_store(settings_module.current())
+    try:
+        values.put((args, kwargs), f"the arguments of flow {spec.name!r}")
+        values.put(spec, f"the code of flow {spec.name!r}")
+    except CodecError as error:
+        raise UnpicklableError(f"flow {spec.name!r} cannot go to a worker: {error}") from error
+
+
+def _job(run: str, spec: FlowSpec, values: Any) -> JobRecord:
+    from nbflow.model.jobs import JobRecord
+    from nbflow.queue.broker import STAMPS
+    from nbflow.queue.calls import Packer
+
+    settings = settings_module.current()
+    now = time.time()
+    payload = Packer(values, lambda _: False).of(advance).seal(Inputs((run,)))
+    filled: dict[str, Any] = dict.fromkeys(JobRecord._fields) | {
+        "id": job_of(run), "queue": settings.queue, "priority": 0, "place": STAMPS.next()[0], "state": "ready",
+        "name": spec.name, "kind": "flow", "payload": payload, "policy": json.dumps({"losses": _LOSSES}), "waiting": 0,
+        "marks": 0, "enqueued_at": now, "ready_at": now, "tags": "", "success_ttl": 3_600.0, "failure_ttl": 86_400.0,
+    }  # fmt: skip
+    return JobRecord(**filled)
+
+
+def advance(run: str) -> None:
+    """Go on with a run, as far as it comes: what its job calls, in the child of a worker."""
+    settings = settings_module.current()
+    database = stores.database(None, create=False)
+    try:
+        live, args, kwargs = session_module.resume(run, RunOptions(suspend_after=settings.suspend_after, echo=False))
+    except RunActiveError as error:
+        if _finished(database, run):
+            return  # cancelled
+        raise RunAgain(Again(time.time() + _BUSY, None), error) from None
+    except (FlowNotFoundError, CodecError) as error:
+        _give_up(database, run, error)
+        raise
+    outcome = live.execute(args, kwargs)
+    if isinstance(outcome.error, Suspended):
+        raise RunAgain(Again(outcome.error.until, outcome.error.wakes if outcome.error.wakes is not None else -1))
+
+
+def _finished(database: Database, run: str) -> bool:
+    from nbflow.storage import runs
+
+    found = database.retrying(lambda connection: runs.get(connection, run), write=False)
+    return State(found.state).finished
+
+
+def _give_up(database: Database, run: str, error: Exception) -> None:
+    """Store that a run failed whose code or arguments cannot be had."""
+    from nbflow.storage import runs
+
+    values = stores.value_store(settings_module.current())
+    update = run_update(run, State.FAILED, time.time(), values, value=None, error=error_record(error))
+    database.retrying(lambda connection: runs.finish(connection, update))
+
+
+def cancel(database: Database, run: str, reason: str) -> None:
+    """End a run of any process with all its jobs."""
+    from nbflow.queue.broker import Broker
+    from nbflow.storage import jobs, runs
+
+    runs.cancel(database, run, time.time())
+    open_states = [state.value for state in State if not state.finished]
+    with database.read() as connection:
+        ids = [job.id for job in jobs.of_run(connection, run, open_states)]
+    Broker(database, stores.value_store(settings_module.current())).cancel([job_of(run), *ids], reason)
+
+
+def waits(database: Database, run: str) -> bool:
+    """Whether a run is on the queue: somebody will go on with it."""
+    from nbflow.storage import jobs
+
+    states = database.retrying(lambda connection: jobs.states(connection, [job_of(run)]), write=False)
+    return any(not State(state).finished for state in states.values())

@@ -1,0 +1,54 @@
+"""Suspending a run on a worker: when it waits for long, its flow functions are left, and replayed when there is news."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from nbflow.engine.advance import Engine
+    from nbflow.model.ports import Executor
+
+
+class Suspended(BaseException):
+    """Leaves the flow functions of a run; a BaseException, so that `except Exception` in them lets it through."""
+
+    def __init__(self, until: float | None, wakes: int | None) -> None:
+        super().__init__("the run is suspended")
+        self.until = until  # when to go on at the latest, in seconds since 1970; None: when it is woken
+        self.wakes = wakes  # how often it had been woken when it looked last
+
+
+class Suspender:
+    """Decides whether a run may be suspended."""
+
+    def __init__(self, engine: Engine, patience: float) -> None:
+        self.patience = patience  # seconds without any news
+        self._engine = engine
+
+    def consider(self) -> None:
+        """Suspend the run if all of it waits for what goes on without this process."""
+        engine = self._engine
+        with engine.lock:
+            before = engine.last_news
+            quiet = engine.clock.time() - before >= self.patience and self._all_wait()
+        if not quiet:
+            return
+        executors = [executor for executor in engine.started() if getattr(executor, "keeps", False)]
+        if not all(_quiesced(executor) for executor in executors):
+            return
+        wakes = next((executor.wakes for executor in executors if hasattr(executor, "wakes")), None)
+        with engine.lock:
+            if engine.last_news == before and self._all_wait() and engine.waiting.broken is None:
+                engine.waiting.broken = Suspended(engine.next_time(), wakes)
+                engine.waiting.wake_all()
+
+    def _all_wait(self) -> bool:
+        """Whether every flow function waits, and every task that runs does so elsewhere. Under the lock."""
+        engine = self._engine
+        if engine.waiting.count() < engine.bodies:
+            return False
+        return all(getattr(executor, "keeps", False) for executor in engine.busy())
+
+
+def _quiesced(executor: Executor) -> bool:
+    return bool(executor.quiesce()) if hasattr(executor, "quiesce") else False

@@ -1,0 +1,299 @@
+"""Runs tasks as jobs on the queue: workers run them, on this machine or on others.
+
+A task's job is named after run, task and attempt. So a run that goes on after its process died, or was suspended,
+meets the jobs that it left behind, whatever became of them meanwhile.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import threading
+import time
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
+
+from nbflow import settings as settings_module
+from nbflow.executors import taking
+from nbflow.model.errors import NbflowError, StorageError, TaskCancelledError
+from nbflow.model.jobs import JobRecord, Mark
+from nbflow.model.ports import Finished, Output, Report, Work
+from nbflow.model.states import State
+from nbflow.queue import presence
+from nbflow.queue.broker import DEFAULT, STAMPS, Broker, NewJob
+from nbflow.queue.calls import CallPacker, Packer
+from nbflow.running import context, losses
+from nbflow.running.attempt import error_record, never_begun
+from nbflow.running.echo import echo
+from nbflow.running.interrupt import GRACE
+from nbflow.storage import bells, jobs, opened, queues
+
+if TYPE_CHECKING:
+    from nbflow.model.ports import Clock
+    from nbflow.model.specs import StepSpec
+    from nbflow.storage.database import Database
+    from nbflow.values.store import ValueStore
+
+_LOOK = 0.5  # seconds after which it looks without being told
+_BURY = 2.0  # seconds between looks for dead workers
+_LONELY = 5.0  # seconds without any worker after which it says so
+_KEEP = 86_400.0  # seconds that the job of a task is kept whose result the run has taken
+_log = logging.getLogger("nbflow")
+
+
+class QueueExecutor:
+    """Tasks as jobs on nbflow's own queue."""
+
+    name = "queue"
+    inline = False
+    keeps = True  # work goes on without this process, and can be met again
+    records = True  # tries and output are put on record where they happen
+    needs_database = True
+
+    def __init__(
+        self, *, workers: int, values: ValueStore, clock: Clock, echo: bool = False, database: Database | None = None
+    ) -> None:
+        """`workers` is for the queue's workers to decide, and only told."""
+        self.workers = workers
+        self._values = values
+        self._clock = clock
+        self._echo = echo
+        self._database = database if database is not None else opened.database()
+        self._broker = Broker(self._database, values)
+        self._packer = Packer(values, lambda _: False)
+        self._packers: dict[int, tuple[StepSpec, CallPacker]] = {}  # by id of the spec, which is kept for it
+        self._lock = threading.RLock()
+        self._changed = threading.Condition(self._lock)
+        self._new: list[Work] = []
+        self._open: dict[str, Work] = {}  # by job
+        self._tickets: dict[int, str] = {}
+        self._cancelled: set[str] = set()
+        self._report: Callable[[Report], None] | None = None
+        self._thread: threading.Thread | None = None
+        self._ending = False
+        self._bell, self._ring = os.pipe()
+        os.set_blocking(self._bell, False)
+        os.set_blocking(self._ring, False)
+        self._takers: dict[str, taking.Taker] = {}  # by run
+        self._seen = 0.0  # when there was a worker last
+        self._buried = 0.0
+        self.wakes: int | None = None  # how often the run's own job was woken, as of the latest look
+        attempt = context.current()
+        self._waker = attempt.job if attempt is not None else None
+
+    def start(self, report: Callable[[Report], None]) -> None:
+        """Begin; every report goes to `report`."""
+        self._report = report
+        self._seen = time.monotonic()
+        self._thread = threading.Thread(target=self._work, name="nbflow-queue", daemon=True)
+        self._thread.start()
+
+    def submit(self, work: Work) -> None:
+        """Put `work` on the queue soon, or meet the job that it is already."""
+        with self._lock:
+            job = _name(work)
+            self._open[job] = work
+            self._tickets[work.ticket] = job
+            self._new.append(work)
+        self._wake()
+
+    def cancel(self, ticket: int) -> None:
+        """Have a job cancelled: at once if it waits, by its worker if it runs."""
+        with self._lock:
+            job = self._tickets.get(ticket)
+            if job is None:
+                return
+            unsent = next((work for work in self._new if work.ticket == ticket), None)
+            if unsent is None:
+                self._cancelled.add(job)
+            else:
+                self._new.remove(unsent)
+        if unsent is not None:
+            self._finish(job, never_begun(unsent, self._clock.time(), self.name))
+        self._wake()
+
+    def help(self, done: Callable[[], bool]) -> bool:
+        """Say that another thread is of no use here."""
+        return False
+
+    def close(self, *, wait: bool = True) -> None:
+        """End: with `wait` after all submitted work, else at once and cancelling it."""
+        if self._report is None:
+            return
+        if not wait:
+            for ticket in list(self._tickets):
+                self.cancel(ticket)
+        with self._lock:
+            if not self._changed.wait_for(lambda: not self._open, None if wait else 4 * GRACE):
+                left = dict(self._open)
+            else:
+                left = {}
+        for job, work in left.items():  # their worker is dead or does not answer; the order to end them stands
+            self._finish(job, _given_up(work, self._clock.time()))
+        self.detach()
+
+    def detach(self) -> None:
+        """End and leave the jobs to themselves."""
+        self._ending = True
+        self._wake()
+        if self._thread is not None and self._thread is not threading.current_thread():
+            self._thread.join()
+        self._report = None
+
+    def discard(self, run: str) -> None:
+        """Remove the jobs of a run whose results are all on record."""
+        with self._database.write() as connection:
+            jobs.delete_of_run(connection, run)
+
+    def quiesce(self) -> bool:
+        """Look once more; whether nothing has happened, so that the run may be suspended now."""
+        with self._lock:
+            if self._new or self._cancelled:
+                return False
+            return not self._look()
+
+    # --- the thread ----------------------------------------------------------------------------------------------
+
+    def _work(self) -> None:
+        bell = bells.listen(self._database, bells.NEWS)
+        try:
+            while not self._ending:
+                try:
+                    self._round()
+                except StorageError as error:
+                    _log.warning("The queue cannot be reached, which is tried again: %s", error)
+                    time.sleep(_LOOK)
+                taking.wait(self._bell, bell, _LOOK)
+        except Exception as error:  # whoever waits for a task has to learn of it
+            _log.exception("The queue executor failed.")
+            self._fail_all(error)
+        finally:
+            bell.close()
+
+    def _round(self) -> None:
+        with self._lock:
+            new, self._new = self._new, []
+            cancelled, self._cancelled = self._cancelled, set()
+        if new:
+            self._enqueue(new)
+        if cancelled:
+            self._broker.cancel(sorted(cancelled), "its run was cancelled")
+        with self._lock:
+            while self._open and self._look() and not self._new:
+                pass
+        self._look_after_workers()
+
+    def _enqueue(self, works: Iterable[Work]) -> None:
+        new = []
+        for work in works:
+            try:
+                new.append(NewJob(self._record(work)))
+            except Exception as error:  # the function cannot go to another process
+                self._finish(_name(work), losses.end(work, State.FAILED, error, self._clock.time()))
+        if new:
+            with bells.ringing(self._database, bells.JOBS) as connection:
+                self._broker.add(connection, new)
+                # Some may have been there already: met again by a run that goes on.
+                jobs.meet(connection, [job.record.id for job in new], self._waker)
+
+    def _look(self) -> bool:
+        """Take what jobs tell; whether any ended. Under the lock."""
+        ended: list[tuple[str, Finished]] = []
+        with self._database.read() as connection:
+            if self._waker is not None:  # first: what happens after this look will be told by it
+                self.wakes = jobs.wakes(connection, self._waker)
+            for run in {work.run for work in self._open.values()}:
+                taker = self._takers.setdefault(run, taking.Taker(run, self._values))
+                news = taker.look(connection, self._open)
+                for report in news.reports:
+                    self._tell(report)
+                ended += news.ended
+        if ended:
+            with self._database.write() as connection:
+                jobs.taken(connection, [job for job, _ in ended], time.time() + _KEEP)
+        for job, report in ended:
+            self._finish(job, report)
+        return bool(ended)
+
+    def _look_after_workers(self) -> None:
+        now = time.monotonic()
+        if not self._open or now - self._buried < _BURY:
+            return
+        self._buried = now
+        presence.bury(self._database, self._values, time.time())
+        with self._database.read() as connection:
+            alive = [worker for worker in queues.listed(connection) if worker.lease_until > time.time()]
+        if alive:
+            self._seen = now
+        elif now - self._seen > _LONELY:
+            self._seen = float("inf")
+            _log.warning(
+                "%d tasks wait on the queue, and no worker is running. Start one: nbflow worker --db %s",
+                len(self._open), self._database.url,
+            )  # fmt: skip
+
+    def _record(self, work: Work) -> JobRecord:
+        spec = work.spec
+        policy: dict[str, Any] = {"key": work.key, "losses": 0}
+        if spec.is_async:
+            policy["async"] = True
+        place, now = STAMPS.next()[0], time.time()
+        waker = self._waker
+        values = dict.fromkeys(JobRecord._fields) | {
+            "id": _name(work), "queue": spec.queue or settings_module.current().queue or DEFAULT, "priority": 0,
+            "place": place, "state": "ready", "name": spec.name, "kind": "task",
+            "payload": self._packer_of(spec).seal(work.inputs, work.key), "policy": json.dumps(policy),
+            "timeout": work.timeout, "soft_timeout": work.soft_timeout, "waiting": 0,
+            "marks": int(Mark.WAKES) if waker is not None else 0, "waker": waker, "run": work.run, "seq": work.seq,
+            "enqueued_at": now, "ready_at": now, "tags": json.dumps(spec.tags) if spec.tags else "",
+            "batch": work.run, "success_ttl": None, "failure_ttl": None,
+        }  # fmt: skip
+        return JobRecord(**values)  # type: ignore[arg-type]  # by name
+
+    def _packer_of(self, spec: StepSpec) -> CallPacker:
+        found = self._packers.get(id(spec))
+        if found is None:
+            found = self._packers[id(spec)] = (spec, self._packer.of(spec.function))
+        return found[1]
+
+    # --- reports -------------------------------------------------------------------------------------------------
+
+    def _tell(self, report: Report) -> None:
+        if self._echo and type(report) is Output:
+            echo(report)
+        if self._report is not None:
+            self._report(report)
+
+    def _finish(self, job: str, end: Finished) -> None:
+        """Make the last report of a ticket, unless it was made."""
+        with self._lock:
+            work = self._open.pop(job, None)
+            if work is None:
+                return
+            self._tickets.pop(work.ticket, None)
+        try:
+            if self._report is not None:
+                self._report(end)
+        finally:
+            with self._lock:
+                self._changed.notify_all()
+
+    def _fail_all(self, error: Exception) -> None:
+        problem = error if isinstance(error, NbflowError) else StorageError(f"The queue cannot be read: {error}")
+        for job, work in list(self._open.items()):
+            self._finish(job, losses.end(work, State.FAILED, problem, self._clock.time()))
+
+    def _wake(self) -> None:
+        with suppress(OSError):
+            os.write(self._ring, b"!")
+
+
+def _name(work: Work) -> str:
+    return f"{work.run}.{work.seq}.{work.attempt}"
+
+
+def _given_up(work: Work, now: float) -> Finished:
+    error = TaskCancelledError(f"step {work.spec.name!r} was cancelled ({work.key}).")
+    return Finished(work.ticket, State.CANCELLED, now, now, "queue", 0, None, error_record(error), error)

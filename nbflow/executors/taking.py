@@ -1,0 +1,107 @@
+"""What the jobs of a run tell, taken from the database as reports."""
+
+from __future__ import annotations
+
+import os
+import select
+from collections.abc import Mapping
+from contextlib import suppress
+from typing import NamedTuple
+
+from sqlalchemy import Connection
+
+from nbflow.model.jobs import JobRecord
+from nbflow.model.ports import Finished, Output, Progress, Report, Started, Work
+from nbflow.model.records import ErrorRecord, StoredValue
+from nbflow.model.states import State
+from nbflow.storage import attempts, bells, jobs, logs
+from nbflow.values.store import ValueStore
+
+
+class Taken(NamedTuple):
+    """What is new."""
+
+    reports: list[Report]
+    ended: list[tuple[str, Finished]]  # (job, last report)
+
+
+class Taker:
+    """Follows the jobs of one run."""
+
+    def __init__(self, run: str, values: ValueStore) -> None:
+        self._run = run
+        self._values = values
+        self._started: set[str] = set()  # jobs
+        self._told: dict[str, tuple[float | None, str | None]] = {}  # progress by job
+        self._lines: dict[str, int] = {}  # pieces of output taken, by job
+
+    def look(self, connection: Connection, open_: Mapping[str, Work]) -> Taken:
+        """What became of open jobs since the last look."""
+        reports: list[Report] = []
+        records = [record for record in jobs.untaken(connection, self._run) if record.id in open_]
+        ended = []
+        for record in records:
+            work = open_[record.id]
+            if record.state == State.RUNNING or State(record.state).finished:
+                reports += self._progress(record, work)
+                reports += self._output(connection, record, work)
+            if State(record.state).finished:
+                ended.append((record.id, self._finished(connection, record, work)))
+                self._forget(record.id)
+        return Taken(reports, ended)
+
+    def _progress(self, record: JobRecord, work: Work) -> list[Report]:
+        found: list[Report] = []
+        if record.id not in self._started and record.started_at is not None:
+            self._started.add(record.id)
+            found.append(Started(work.ticket, record.started_at, record.worker or "", 0))
+        told = record.progress, record.message
+        if told != (None, None) and self._told.get(record.id) != told and record.state == State.RUNNING:
+            self._told[record.id] = told
+            found.append(Progress(work.ticket, record.started_at or record.enqueued_at, told[0], told[1] or ""))
+        return found
+
+    def _output(self, connection: Connection, record: JobRecord, work: Work) -> list[Report]:
+        if record.state == State.RUNNING and record.started_at is None:
+            return []
+        lines = logs.of_attempt(connection, work.run, work.seq, record.attempt, self._lines.get(record.id, 0))
+        if lines:
+            self._lines[record.id] = lines[-1].number
+        return [Output(work.ticket, line.time, line.stream, line.text) for line in lines]
+
+    def _finished(self, connection: Connection, record: JobRecord, work: Work) -> Finished:
+        tries = attempts.of_task(connection, work.run, work.seq, record.attempt)
+        now = record.finished_at or 0.0
+        error = None
+        if record.error is not None:
+            error = ErrorRecord(*self._values.get(self._values.unseal_stored(record.error)))
+        return Finished(
+            work.ticket, State(record.state), record.started_at or now, now, record.worker or "",
+            tries.pid or 0 if tries is not None else 0, self._value(record), error, None,
+            tries.cpu_seconds if tries is not None else None, tries.peak_memory if tries is not None else None,
+            tries.exit if tries is not None else None,
+        )  # fmt: skip
+
+    def _value(self, record: JobRecord) -> StoredValue | None:
+        if record.state != State.SUCCEEDED:
+            return None
+        data = self._values.unseal(record.result) if record.result is not None else None
+        return StoredValue(
+            record.result_digest or "", record.result_size or 0, record.result_type or "", data, record.result_uri
+        )
+
+    def _forget(self, job: str) -> None:
+        self._started.discard(job)
+        self._told.pop(job, None)
+        self._lines.pop(job, None)
+
+
+def wait(own: int, bell: bells.Bell, seconds: float) -> None:
+    """Wait for a byte in one's own pipe or a ring of a bell."""
+    descriptor = bell.fileno()
+    rung = select.select([own, *([descriptor] if descriptor >= 0 else [])], [], [], seconds)[0]
+    if own in rung:
+        with suppress(BlockingIOError):
+            os.read(own, 65_536)
+    if descriptor in rung:
+        bell.clear()

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from nbflow.cli import logs, maintenance, run, show, testing
+from nbflow.cli import logs, maintenance, queue, queue_jobs, queue_worker, run, show, testing
 from nbflow.cli.codes import INTERRUPTED, exit_code
 from nbflow.cli.output import note
 from nbflow.model import errors
@@ -23,7 +23,7 @@ _HELP = """Run notebooks and functions as flows: side by side, recorded, and res
 [bold]nbflow resume last[/bold]                      go on after a failure; finished steps are kept
 """
 _EPILOG = """[bold]Exit codes[/bold]  0 success · 1 the flow failed, or doctor found something broken · 2 bad input ·
-3 no such run · 4 database or stored values · 130 interrupted.
+3 no such run or job · 4 database or stored values · 130 interrupted.
 
 State is kept in the project's folder .nbflow, or where --db or NBFLOW_DB says."""
 
@@ -42,6 +42,9 @@ run.add_to(app)
 show.add_to(app)
 logs.add_to(app)
 maintenance.add_to(app)
+queue_worker.add_to(app)
+queue.add_to(app)
+queue_jobs.add_to(app)
 testing.add_to(app)
 
 

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 from rich.console import Console
+from rich.table import Table
 from rich.text import Text
 
 from nbflow.model.errors import ConfigError
@@ -44,6 +46,18 @@ def note(text: str) -> None:
 def state_text(state: str) -> Text:
     """A state with its mark and colour."""
     return Text(f"{MARK[state]} {state}", style=TERMINAL[state])
+
+
+def table(headings: Sequence[str], rows: list[list[Text]]) -> Table:
+    """A table whose last column gives way where the terminal is narrow."""
+    made = Table(box=None, pad_edge=False, header_style="bold")
+    for number, heading in enumerate(headings[:-1]):
+        widest = max((row[number].cell_len for row in rows), default=0)
+        made.add_column(heading, no_wrap=True, min_width=max(widest, len(heading)))
+    made.add_column(headings[-1], overflow="fold")
+    for row in rows:
+        made.add_row(*row)
+    return made
 
 
 def time_text(seconds: float | None) -> str:

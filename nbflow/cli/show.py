@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -12,7 +11,7 @@ import typer
 from rich.table import Table
 from rich.text import Text
 
-from nbflow.cli.output import Db, Json, RunId, console, print_json, state_text, time_text, writable
+from nbflow.cli.output import Db, Json, RunId, console, print_json, state_text, table, time_text, writable
 from nbflow.model.errors import ConfigError, DatabaseMissingError
 from nbflow.model.states import State
 from nbflow.views.words import one_line, plain, seconds_text
@@ -132,19 +131,7 @@ def _runs_table(found: list[Run]) -> Table:
         record = run.record
         texts = (time_text(record.started_at), seconds_text(_seconds(record)), one_line(_parameters(record)))
         rows.append([Text(record.id), Text(one_line(record.flow, 40)), _run_state(run), *map(Text, texts)])
-    return _table(("run", "flow", "state", "started", "took", "parameters"), rows)
-
-
-def _table(headings: Sequence[str], rows: list[list[Text]]) -> Table:
-    """A table whose last column gives way where the terminal is narrow."""
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for number, heading in enumerate(headings[:-1]):
-        widest = max((row[number].cell_len for row in rows), default=0)
-        table.add_column(heading, no_wrap=True, min_width=max(widest, len(heading)))
-    table.add_column(headings[-1], overflow="fold")
-    for row in rows:
-        table.add_row(*row)
-    return table
+    return table(("run", "flow", "state", "started", "took", "parameters"), rows)
 
 
 def _run_state(run: Run) -> Text:
@@ -172,7 +159,7 @@ def _tasks_table(run: Run, tasks: list[Task], *, every: bool) -> Table:
                 rows.append(_folded_row(alike, indent))
 
     add(None, "")
-    return _table(("task", "state", "tries", "took", "worker", "error"), rows)
+    return table(("task", "state", "tries", "took", "worker", "error"), rows)
 
 
 def _task_row(task: Task, indent: str, workers: dict[int, str]) -> list[Text]:

@@ -7,7 +7,7 @@ import json
 import random
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
 from sqlalchemy import Connection
@@ -253,6 +253,11 @@ _RESULT = (
 )  # fmt: skip
 
 
+def before_all(place: int) -> int:
+    """The place of a job that was given back: before all others of its priority, but those that were too."""
+    return place - FRONT if place > 0 else place
+
+
 def open_queue(connection: Connection, known: dict[str, QueueRecord], name: str) -> QueueRecord:
     """The queue of this name, `known` being those that there are. Raises UnknownQueueError, QueueClosedError."""
     if name.startswith("@"):  # of one worker
@@ -262,18 +267,24 @@ def open_queue(connection: Connection, known: dict[str, QueueRecord], name: str)
         queue = known[name] = new_queue(DEFAULT, time.time())
         queues.add(connection, queue)
     if queue is None:
-        close = difflib.get_close_matches(name, [*known, DEFAULT], n=1)
-        hint = f" Did you mean {close[0]!r}?" if close else ""
-        raise UnknownQueueError(
-            f"There is no queue {name!r}.{hint} Known are {', '.join(sorted({*known, DEFAULT}))}; "
-            f"make a new one with nbflow.Queue({name!r}).create().",
-            queue=name,
-        )
+        raise unknown_queue(name, known)
     if queue.draining:
         raise QueueClosedError(
             f"Queue {name!r} is being drained and takes no jobs; open it again: nbflow queue resume {name}."
         )
     return queue
+
+
+def unknown_queue(name: str, known: Iterable[str]) -> UnknownQueueError:
+    """The error for a queue that is not among those that there are."""
+    names = sorted({*known, DEFAULT})
+    close = difflib.get_close_matches(name, names, n=1)
+    hint = f" Did you mean {close[0]!r}?" if close else ""
+    return UnknownQueueError(
+        f"There is no queue {name!r}.{hint} Known are {', '.join(names)}; make it: nbflow queue create {name}, or "
+        f"Queue({name!r}).create().",
+        queue=name,
+    )
 
 
 def new_queue(name: str, now: float, *, priority: int | None = None) -> QueueRecord:

@@ -367,7 +367,9 @@ class Worker:
             with bells.ringing(self._database, bells.JOBS, bells.NEWS) as connection:
                 for record in jobs.running_of(connection, [self.id]):
                     presence.give_back(connection, record, time.time(), lost=False)
-                queues.leave(connection, self.id, "stopped", time.time())
+                now = time.time()
+                queues.renew(connection, self.id, now, now, done=self.done)
+                queues.leave(connection, self.id, "stopped", now)
         self._lease_until = 0.0
         for descriptor in (self._ring, self._bell):
             self._ring = -1  # before it is closed, as a signal may want to ring it

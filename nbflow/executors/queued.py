@@ -245,7 +245,7 @@ class QueueExecutor:
             "id": _name(work), "queue": spec.queue or settings_module.current().queue or DEFAULT, "priority": 0,
             "place": place, "state": "ready", "name": spec.name, "kind": "task",
             "payload": self._packer_of(spec).seal(work.inputs, work.key), "policy": json.dumps(policy),
-            "timeout": work.timeout, "soft_timeout": work.soft_timeout, "waiting": 0,
+            "timeout": work.timeout, "soft_timeout": work.soft_timeout, "waiting": 0, "attempt": work.attempt - 1,
             "marks": int(Mark.WAKES) if waker is not None else 0, "waker": waker, "run": work.run, "seq": work.seq,
             "enqueued_at": now, "ready_at": now, "tags": json.dumps(spec.tags) if spec.tags else "",
             "batch": work.run, "success_ttl": None, "failure_ttl": None,

@@ -207,6 +207,11 @@ def retry_after_timeout(each: InHand, now: float) -> Again | None:
     return Again(now + retry.delay(tries, random.SystemRandom().random), None, end=True)
 
 
+def is_numbered(kind: str) -> bool:
+    """Whether the tries of a job are counted by whoever enqueued it, who makes a job of each."""
+    return kind in ("task", "flow")
+
+
 def may_be_lost_again(each_policy: dict[str, Any], losses: int) -> bool:
     """Whether a job may be begun once more after its process died under it so often."""
     most: int = each_policy.get("losses", MOST_LOSSES)

@@ -22,6 +22,7 @@ def ended(pairs: Iterable[tuple[InHand, Finished]]) -> None:
     for each, end in pairs:
         if end.error is not None and end.state is not State.CANCELLED:
             error = f"{end.error.type}: {end.error.message}"
+            error = error.encode("utf-8", "backslashreplace").decode()
             told = error if len(error) <= _LONGEST else error[: _LONGEST - 1] + "…"
             _log.warning("%s: try %d failed: %s", _name(each), each.job.attempt, told.replace("\n", " "))
         elif every:

@@ -22,9 +22,9 @@ from nbflow.model.errors import TaskCancelledError, WorkerLostError
 from nbflow.model.jobs import JobRecord, WorkerRecord
 from nbflow.model.states import State
 from nbflow.queue import gates
-from nbflow.queue.broker import FRONT
+from nbflow.queue.broker import FRONT, before_all
 from nbflow.queue.consequences import Consequences, Ended, of
-from nbflow.queue.ledger import may_be_lost_again, parsed
+from nbflow.queue.ledger import is_numbered, may_be_lost_again, parsed
 from nbflow.running.failure import error_record
 from nbflow.storage import bells, jobs, queues
 from nbflow.storage.database import Database
@@ -160,7 +160,8 @@ def _judge(record: JobRecord) -> tuple[State, Exception] | None:
 
 def give_back(connection: Connection, record: JobRecord, now: float, *, lost: bool) -> None:
     """Put a running job back, before all others of its priority."""
-    jobs.put_back(connection, [record.id], place_shift=FRONT, uncounted=not lost, lost=lost)
+    uncounted = not lost or is_numbered(record.kind)
+    jobs.put_back(connection, [record.id], place_shift=FRONT, uncounted=uncounted, lost=lost)
     if record.gates:
-        jobs.postpone(connection, record.id, now)
-        gates.ended(connection, gates.names(record.gates), now, began=True)
+        jobs.postpone(connection, record.id, None)
+        gates.again(connection, gates.Arrival.of(record._replace(place=before_all(record.place))), now)

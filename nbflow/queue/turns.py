@@ -9,16 +9,16 @@ from typing import NamedTuple
 
 from sqlalchemy import Connection
 
-from nbflow.model.errors import TaskCancelledError
+from nbflow.model.errors import JobNotFoundError, TaskCancelledError
 from nbflow.model.jobs import ClaimedJob, HeldJob, JobEnd, JobRecord, Mark, QueueRecord
 from nbflow.model.ports import Finished
 from nbflow.model.records import AttemptRecord, LogRecord
 from nbflow.model.states import State
 from nbflow.queue import gates
-from nbflow.queue.broker import FRONT, STAMPS
+from nbflow.queue.broker import FRONT, STAMPS, before_all
 from nbflow.queue.calls import Needed
 from nbflow.queue.consequences import Consequences, Ended
-from nbflow.queue.ledger import InHand, News, attempt_record, may_be_lost_again, retry_after_timeout
+from nbflow.queue.ledger import InHand, News, attempt_record, is_numbered, may_be_lost_again, retry_after_timeout
 from nbflow.running.failure import error_record
 from nbflow.storage import job_links, jobs, queues
 from nbflow.storage.upserts import Upsert
@@ -60,18 +60,16 @@ class Turn:
             if found is not None:
                 meta = {**json.loads(found.meta or "{}"), **values}
                 jobs.change(self._connection, job, meta=json.dumps(meta))
-        tries = [attempt_record(each, end, self._worker) for each, end in ends if not _suspended(end)]
+        tries = [attempt_record(each, end, self._worker) for each, end in ends if each.job.kind != "flow"]
         self._upsert(self._connection, AttemptRecord, tries)
         self._end([pair for pair in ends if not self._goes_on(*pair)])
 
-    def _end(self, ends: Sequence[tuple[InHand, Finished]]) -> None:
+    def _end(self, ends: Sequence[tuple[InHand, Finished]], *, began: bool = True) -> None:
         jobs.end(self._connection, [(each.job.id, self._job_end(each, end)) for each, end in ends])
         marked = [each.job for each, _ in ends if each.job.marks]
         if marked:
             self.freed = True
-            self._follow.finish(
-                Ended(job.id, job.marks, job.gates, job.unique_key, job.waker, began=True) for job in marked
-            )
+            self._follow.finish(Ended(job.id, job.marks, job.gates, job.unique_key, job.waker, began) for job in marked)
 
     def _goes_on(self, each: InHand, end: Finished) -> bool:
         """Put a job back that is not over with this try; whether it is so."""
@@ -84,7 +82,7 @@ class Turn:
         if end.exit is not None and end.state is State.FAILED:  # its process died
             if not may_be_lost_again(each.policy, job.losses + 1):
                 return False
-            self._put_back(job, lost=True)
+            self._put_back(job, uncounted=is_numbered(job.kind), lost=True)
             return True
         again = end.again if end.state is not State.TIMED_OUT else retry_after_timeout(each, self._now)
         if again is None:
@@ -92,9 +90,13 @@ class Turn:
         if again.wakes is not None:
             self._suspend(job, again.at, again.wakes)
             return True
-        at = max(again.at or self._now, self._now)
-        jobs.postpone(self._connection, job.id, at, STAMPS.next()[0] if again.end else None)
-        self._leave_gates(job)
+        place = STAMPS.next()[0] if again.end else None
+        if job.gates and (again.at is None or again.at <= self._now):
+            jobs.postpone(self._connection, job.id, None, place)
+            self._line_up(job._replace(place=job.place if place is None else place))
+        else:
+            jobs.postpone(self._connection, job.id, max(again.at or self._now, self._now), place)
+            self._leave_gates(job)
         self.freed = True
         return True
 
@@ -104,18 +106,25 @@ class Turn:
         jobs.put_back(self._connection, [job.id], uncounted=True)
         if record.wakes == known:
             jobs.postpone(self._connection, job.id, at)
+            self._leave_gates(job)
+        elif job.gates:
+            jobs.postpone(self._connection, job.id, None)
+            self._line_up(job)
         self.freed = True
 
     def _put_back(self, job: ClaimedJob, *, uncounted: bool = False, lost: bool = False) -> None:
         jobs.put_back(self._connection, [job.id], place_shift=FRONT, uncounted=uncounted, lost=lost)
         if job.gates:
-            jobs.postpone(self._connection, job.id, self._now)
-            self._leave_gates(job)
+            jobs.postpone(self._connection, job.id, None)
+            self._line_up(job._replace(place=before_all(job.place)))
         self.freed = True
+
+    def _line_up(self, job: ClaimedJob) -> None:
+        gates.again(self._connection, gates.Arrival.of(job), self._now)
 
     def _leave_gates(self, job: ClaimedJob) -> None:
         if job.gates:
-            gates.ended(self._connection, gates.names(job.gates), self._now, began=True)
+            gates.let_through(self._connection, gates.give_back(self._connection, [(job.gates, True)]), self._now)
 
     def _job_end(self, each: InHand, end: Finished) -> JobEnd:
         job, value, error = each.job, end.value, end.error
@@ -173,7 +182,7 @@ class Turn:
             if found.once:
                 job_links.restore(self._connection, found.target)
                 revoked.pop(found.target)
-            self._end([(InHand(job), _revoked(job, self._now))])
+            self._end([(InHand(job), _revoked(job, self._now))], began=False)
         return kept
 
     def _begin_unique(self, job: ClaimedJob) -> None:
@@ -187,7 +196,11 @@ class Turn:
         count: int = json.loads(job.policy)["needs"]
         ids = [need.needs for need in job_links.needs_of(self._connection, job.id)[:count]]
         records = jobs.get(self._connection, sorted(set(ids)))
-        return tuple([_came_of(records[id_]) for id_ in ids])
+        return tuple([_came_of(records[id_]) if id_ in records else self._gone(job, id_) for id_ in ids])
+
+    def _gone(self, job: ClaimedJob, need: str) -> Needed:
+        text = f"{job.name!r} needs the result of job {need}, which is not kept any more."
+        return Needed(None, self._follow.error_bytes(error_record(JobNotFoundError(text, job=need))))
 
 
 def _renewed(each: InHand, held: HeldJob | None) -> bool:
@@ -198,10 +211,6 @@ def _renewed(each: InHand, held: HeldJob | None) -> bool:
         each.job = each.job._replace(marks=held.marks, gates=held.gates)
     each.abort = each.abort or bool(held.abort)
     return True
-
-
-def _suspended(end: Finished) -> bool:
-    return end.again is not None and end.again.wakes is not None
 
 
 def _revoked(job: ClaimedJob, now: float) -> Finished:

@@ -3,23 +3,22 @@
 from __future__ import annotations
 
 import functools
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from sqlalchemy import Connection, func, select, update
 
-from nbflow.model.jobs import ClaimedJob, HeldJob, JobEnd, JobRecord, Mark
+from nbflow.model.jobs import ClaimedJob, HeldJob, JobEnd, JobRecord, WaitingJob
 from nbflow.storage import raw
 from nbflow.storage.schema import jobs
 from nbflow.storage.upserts import storable
 
 NEW = (
     "id", "queue", "priority", "place", "state", "name", "kind", "payload", "policy", "timeout", "soft_timeout",
-    "due_at", "expires_at", "waiting", "marks", "gates", "unique_key", "waker", "run", "seq", "enqueued_at", "ready_at",
+    "due_at", "expires_at", "attempt", "waiting", "marks", "gates", "unique_key", "waker", "run", "seq", "enqueued_at", "ready_at",
     "meta", "tags", "batch", "schedule", "logical_time", "success_ttl", "failure_ttl",
 )  # fmt: skip
-_COUNTERS = ("token", "attempt", "claims", "losses", "wakes", "abort")
+_COUNTERS = ("token", "claims", "losses", "wakes", "abort")
 _CLAIM = (
     "UPDATE jobs SET state = 'running', worker = ?, token = token + 1, attempt = attempt + 1, claims = claims + 1, "
     "started_at = NULL, progress = NULL, message = NULL "
@@ -140,7 +139,7 @@ def next_expiry(connection: Connection) -> float | None:
 
 
 def wake(connection: Connection, ids: Iterable[str], now: float) -> None:
-    """Wake suspended jobs; one that runs is to look again before it is suspended, one with gates is due to pass them."""
+    """Wake suspended jobs; one that runs is to look again before it is suspended, one with gates has to pass them."""
     rows = [(now, now, job) for job in sorted(ids)]
     raw.many(
         connection,
@@ -214,10 +213,24 @@ def change(connection: Connection, job: str, **values: Any) -> None:
     connection.execute(update(jobs).where(jobs.c.id == job).values(**{k: storable(v) for k, v in values.items()}))
 
 
-def regate(connection: Connection, record: JobRecord, names: Sequence[str]) -> None:
-    """Let a waiting job have other gates; it is pending until they let it through."""
-    marks = record.marks | Mark.GATED if names else record.marks & ~Mark.GATED
-    change(connection, record.id, gates=json.dumps(list(names)) if names else None, marks=int(marks), state="pending")
+def unfinished(connection: Connection, queue: str) -> list[WaitingJob]:
+    """The jobs of a queue that have not ended; nobody else deals with them meanwhile."""
+    statement = (
+        f"SELECT {', '.join(WaitingJob._fields)} FROM jobs "
+        f"WHERE queue = ? AND state IN ('ready', 'pending', 'running') ORDER BY id{raw.for_update(connection)}"
+    )
+    return [WaitingJob._make(row) for row in raw.one(connection, statement, (queue,))]
+
+
+def regate(connection: Connection, job: str, gates: str | None, mark: int) -> None:
+    """Let a job have other gates, and the mark that says so."""
+    marks = jobs.c.marks.op("|")(mark) if gates else jobs.c.marks.op("&")(~mark)
+    connection.execute(update(jobs).where(jobs.c.id == job).values(gates=gates, marks=marks))
+
+
+def unready(connection: Connection, ids: Sequence[str]) -> None:
+    """Let ready jobs be pending again."""
+    raw.many(connection, "UPDATE jobs SET state = 'pending', ready_at = NULL WHERE id = ?", [(job,) for job in ids])
 
 
 def mark(connection: Connection, ids: Sequence[str], mark: int) -> None:

@@ -66,6 +66,7 @@ def worker(
     burst: Annotated[bool, typer.Option("--burst", help="End when nothing is left that could run now.")] = False,
     hooks: Hooks = None,
     verbose: Verbose = False,
+    lease: Annotated[float | None, typer.Option("--lease", hidden=True)] = None,
     tethered: Annotated[bool, typer.Option("--tethered", hidden=True)] = False,
     db: Db = None,
 ) -> None:
@@ -83,13 +84,15 @@ def worker(
     after some seconds by one elsewhere.
     """
     from nbflow import settings
+    from nbflow.queue.presence import LEASE
     from nbflow.queue.serving import Halt, work
     from nbflow.queue.worker import WorkerOptions
     from nbflow.storage import opened
     from nbflow.values.project import value_store
 
+    served, excluded = _names(queues, "--queues"), _names(exclude, "--exclude")
     options = WorkerOptions(
-        _names(queues, "--queues"), _names(exclude, "--exclude"), concurrency, max_memory_percent, max_tasks, burst
+        served, excluded, concurrency, max_memory_percent, max_tasks, burst, LEASE if lease is None else lease
     )
     prepare(options, hooks, verbose=verbose)
     database = opened.database(db)

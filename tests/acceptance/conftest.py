@@ -6,10 +6,13 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+
+from tests.acceptance.workers import WorkerProcess
 
 
 class Project:
@@ -57,3 +60,17 @@ def project(tmp_path: Path) -> Project:
     folder = tmp_path / "work"
     (folder / ".nbflow").mkdir(parents=True)
     return Project(folder)
+
+
+@pytest.fixture
+def start_worker(db_url: str) -> Iterator[Callable[..., WorkerProcess]]:
+    """Starts workers with some options, and ends them after the test."""
+    started: list[WorkerProcess] = []
+
+    def start(*options: str) -> WorkerProcess:
+        started.append(WorkerProcess(db_url, *options))
+        return started[-1]
+
+    yield start
+    for worker in started:
+        worker.kill()

@@ -1,0 +1,214 @@
+"""A scheduler: finds the schedules that are due and enqueues their jobs. There may be any number of them at once."""
+
+from __future__ import annotations
+
+import logging
+import select
+import signal
+import socket
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from typing import Any
+
+from sqlalchemy import Connection
+
+from nbflow.model.errors import DatabaseMissingError, QueueClosedError, StorageError
+from nbflow.model.jobs import ScheduleRecord
+from nbflow.model.ports import Clock
+from nbflow.queue import firing
+from nbflow.queue.broker import Broker
+from nbflow.queue.firing import Volley
+from nbflow.running.clock import SystemClock
+from nbflow.storage import bells, schedules
+from nbflow.storage.database import Database
+from nbflow.values.store import ValueStore
+
+_log = logging.getLogger("nbflow")
+_AT_ONCE = 500  # schedules in one transaction
+_MOST_JOBS = 1_000  # and jobs
+_LOOK = 1.0  # seconds after which it looks without being told: a ring may be lost, a clock be set
+_LONGEST_PAUSE = 30.0  # seconds between two tries while the database is away
+_CONTENTION = 0.02  # seconds to leave to other schedulers that deal with the same
+_KEEP = 90 * 86_400.0  # seconds that firings are remembered
+_SWEEP = 3600.0  # seconds
+
+
+class Scheduler:
+    """One scheduler. `run` works until `stop` is called, in the thread that called it."""
+
+    def __init__(self, database: Database, values: ValueStore, clock: Clock | None = None) -> None:
+        self._database = database
+        self._clock: Clock = clock or SystemClock()
+        self._broker = Broker(database, values, self._clock)
+        self._stopping = threading.Event()
+        self._ring: socket.socket | None = None  # wakes it while it runs
+        self._swept = 0.0
+        self.fired = 0  # jobs that it has enqueued
+
+    def stop(self) -> None:
+        """End soon. Callable from any thread, and from a handler of a signal."""
+        self._stopping.set()
+        if self._ring is not None:
+            with suppress(OSError):  # closed: it has ended
+                self._ring.send(b"!")
+
+    def run(self) -> int:
+        """Work until stopped; returns how many jobs were enqueued. Outlives a database that is away for a while.
+
+        Raises DatabaseMissingError when the database was removed.
+        """
+        heard = bells.listen(self._database, bells.SCHEDULES)
+        woken, self._ring = socket.socketpair()
+        try:
+            with woken, self._ring:
+                self._loop(heard, woken)
+        finally:
+            heard.close()
+        return self.fired
+
+    def _loop(self, heard: bells.Bell, woken: socket.socket) -> None:
+        pause = _LOOK
+        while not self._stopping.is_set():
+            try:
+                until = self._look()
+                pause = _LOOK
+            except DatabaseMissingError:
+                raise
+            except StorageError as error:
+                _log.warning("The scheduler tries again in %.0f seconds: %s", pause, error)
+                until = self._clock.time() + pause
+                pause = min(2 * pause, _LONGEST_PAUSE)
+            descriptors = [woken.fileno(), *([heard.fileno()] if heard.fileno() >= 0 else [])]
+            rung = select.select(descriptors, [], [], max(0.0, until - self._clock.time()))[0]
+            if len(rung) > (descriptors[0] in rung):
+                heard.clear()
+
+    def _look(self) -> float:
+        """Do what is due; returns when to look again."""
+        now = self._clock.time()
+        due = self._database.retrying(schedules.next_time, write=False)
+        if due is not None and due <= now:
+            self.scan(now)
+            due = self._database.retrying(schedules.next_time, write=False)
+        if now - self._swept > _SWEEP:
+            self._sweep(now)
+        return min(now + _LOOK, due if due is not None else now + _LOOK)
+
+    # --- firing --------------------------------------------------------------------------------------------------
+
+    def scan(self, now: float | None = None) -> int:
+        """Fire all schedules that are due; returns how many jobs were enqueued."""
+        at = self._clock.time() if now is None else now
+        before = self.fired
+        while not self._stopping.is_set():
+            due = self._database.retrying(lambda connection: schedules.due(connection, at, _AT_ONCE), write=False)
+            if not due:
+                break
+            if not self._fire(due, at):
+                self._stopping.wait(_CONTENTION)
+        return self.fired - before
+
+    def _fire(self, due: Sequence[ScheduleRecord], now: float) -> bool:
+        """Fire schedules; whether anything was done, and not by others."""
+        volleys, done = [], False
+        for schedule in due:
+            try:
+                volleys.append(firing.volley(self._broker, schedule, now))
+            except Exception as error:  # whatever is wrong with one schedule is to harm no other
+                done |= self._give_up(schedule, error)
+        for part in _parts(volleys):
+            done |= self._fire_together(part, now)
+        return done
+
+    def _fire_together(self, volleys: Sequence[Volley], now: float) -> bool:
+        try:
+            return self._carry_out(volleys, now)
+        except Exception as error:
+            if _is_of_database(error):
+                raise
+        # One of them is broken.
+        return sum([self._fire_alone(each, now) for each in volleys]) > 0
+
+    def _fire_alone(self, each: Volley, now: float) -> bool:
+        try:
+            return self._carry_out([each], now)
+        except QueueClosedError:
+            self._database.retrying(lambda connection: firing.refuse(connection, each.plan, now))
+            return True
+        except Exception as error:
+            if _is_of_database(error):
+                raise
+            return self._give_up(each.plan.schedule, error)
+
+    def _carry_out(self, volleys: Sequence[Volley], now: float) -> bool:
+        def act(connection: Connection) -> tuple[int, int]:
+            return firing.carry_out(connection, self._broker, volleys, now)
+
+        done, enqueued = bells.changing(self._database, act, bells.JOBS)
+        self.fired += enqueued
+        return done > 0
+
+    def _give_up(self, schedule: ScheduleRecord, error: Exception) -> bool:
+        """Pause a schedule that cannot be fired, and say why."""
+        text = f"{type(error).__name__}: {error}"
+
+        def act(connection: Connection) -> bool:
+            return schedules.change(connection, schedule.name, schedule.revision, paused=1, error=text)
+
+        if self._database.retrying(act):
+            _log.error("Schedule %r is paused, since it cannot be fired: %s", schedule.name, text)
+        return True
+
+    def _sweep(self, now: float) -> None:
+        """Forget old firings, a part at a time."""
+        self._swept = now
+
+        def act(connection: Connection) -> int:
+            return schedules.forget_before(connection, now - _KEEP, 1000)
+
+        while not self._stopping.is_set() and self._database.retrying(act):
+            pass
+
+
+def _parts(volleys: Sequence[Volley]) -> Iterator[list[Volley]]:
+    """Parts that are a transaction each."""
+    part: list[Volley] = []
+    jobs = 0
+    for each in volleys:
+        if part and jobs + len(each.shots) > _MOST_JOBS:
+            yield part
+            part, jobs = [], 0
+        part.append(each)
+        jobs += len(each.shots)
+    if part:
+        yield part
+
+
+def _is_of_database(error: Exception) -> bool:
+    """Whether an error is of the database as a whole, and not of what was to be written."""
+    return isinstance(error, StorageError) and type(error) is not StorageError
+
+
+def serve(database: Database, values: ValueStore) -> int:
+    """Be a scheduler until SIGTERM or SIGINT; returns how many jobs were enqueued."""
+    scheduler = Scheduler(database, values)
+    with _signals(scheduler):
+        return scheduler.run()
+
+
+@contextmanager
+def _signals(scheduler: Scheduler) -> Iterator[None]:
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def on_signal(_number: int, _frame: Any) -> None:
+        scheduler.stop()
+
+    before = {number: signal.signal(number, on_signal) for number in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

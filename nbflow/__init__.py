@@ -12,11 +12,21 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from nbflow.authoring.flow import Flow, flow
     from nbflow.authoring.notebook import from_notebook
-    from nbflow.authoring.patterns import finish_order, first, now, parallel_reduce, random, uuid, wait
+    from nbflow.authoring.patterns import finish_order, first, now, parallel_reduce, random, receive, sleep, uuid, wait
     from nbflow.authoring.step import Step, step
     from nbflow.client.run import Run, runs
     from nbflow.model import errors
-    from nbflow.model.errors import NbflowError, RunFailedError, StepTimeoutError, TaskCancelledError, TaskError
+    from nbflow.model.errors import (
+        NbflowError,
+        RetryLater,
+        RunFailedError,
+        StepTimeoutError,
+        TaskCancelledError,
+        TaskError,
+    )
+    from nbflow.queue.job import Job
+    from nbflow.queue.options import Limit, Unique
+    from nbflow.queue.queue import Queue
     from nbflow.running.context import current, heartbeat
     from nbflow.settings import configure
 
@@ -24,13 +34,18 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Flow",
+    "Job",
+    "Limit",
     "NbflowError",
+    "Queue",
+    "RetryLater",
     "Run",
     "RunFailedError",
     "Step",
     "StepTimeoutError",
     "TaskCancelledError",
     "TaskError",
+    "Unique",
     "configure",
     "current",
     "errors",
@@ -42,7 +57,9 @@ __all__ = [
     "now",
     "parallel_reduce",
     "random",
+    "receive",
     "runs",
+    "sleep",
     "step",
     "uuid",
     "wait",
@@ -51,11 +68,31 @@ __all__ = [
 _HOMES = {
     "nbflow.authoring.flow": ("Flow", "flow"),
     "nbflow.authoring.notebook": ("from_notebook",),
-    "nbflow.authoring.patterns": ("finish_order", "first", "now", "parallel_reduce", "random", "uuid", "wait"),
+    "nbflow.authoring.patterns": (
+        "finish_order",
+        "first",
+        "now",
+        "parallel_reduce",
+        "random",
+        "receive",
+        "sleep",
+        "uuid",
+        "wait",
+    ),
     "nbflow.authoring.step": ("Step", "step"),
     "nbflow.client.run": ("Run", "runs"),
+    "nbflow.queue.job": ("Job",),
+    "nbflow.queue.options": ("Limit", "Unique"),
+    "nbflow.queue.queue": ("Queue",),
     "nbflow.running.context": ("current", "heartbeat"),
-    "nbflow.model.errors": ("NbflowError", "RunFailedError", "StepTimeoutError", "TaskCancelledError", "TaskError"),
+    "nbflow.model.errors": (
+        "NbflowError",
+        "RetryLater",
+        "RunFailedError",
+        "StepTimeoutError",
+        "TaskCancelledError",
+        "TaskError",
+    ),
     "nbflow.settings": ("configure",),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}

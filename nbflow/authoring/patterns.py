@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import functools
 import random as random_module
+import time
 import uuid as uuid_module
 from collections.abc import Callable, Iterable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar
 
-from nbflow.engine import barriers
+from nbflow.engine import barriers, outside
 from nbflow.engine.frames import FRAME
 from nbflow.engine.placeholders import is_placeholder
+from nbflow.model.errors import DefinitionError
 
 T = TypeVar("T")
 
@@ -77,6 +79,30 @@ def random() -> float:
 def _recorded(name: str, produce: Callable[[], T]) -> T:
     frame = FRAME.get()
     return produce() if frame is None else frame.record(name, produce)
+
+
+def sleep(when: float | timedelta | datetime) -> None:
+    """Let the flow wait: seconds, a timedelta, or until a datetime. On a worker it has no place meanwhile.
+
+    How long is on record: a flow that is resumed waits for the rest only. Outside of a flow it just sleeps.
+    """
+    frame = FRAME.get()
+    if frame is not None:
+        outside.sleep(frame, when)
+    else:
+        time.sleep(max(0.0, outside.moment(when, time.time()) - time.time()))
+
+
+def receive(name: str, timeout: float | timedelta | datetime | None = None) -> Any:
+    """Wait for a signal from outside and return its value: `run.send(name, value)` sends it.
+
+    Signals of one name come in the order in which they were sent; one that was sent before is there at once.
+    Raises StepTimeoutError if none comes in time, DefinitionError outside of a flow.
+    """
+    frame = FRAME.get()
+    if frame is None:
+        raise DefinitionError("receive() waits for what is sent to a run; call it inside a @flow function.")
+    return outside.receive(frame, name, timeout)
 
 
 def _listed(results: tuple[Any, ...]) -> list[Any]:

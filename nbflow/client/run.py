@@ -13,7 +13,7 @@ from nbflow import settings as settings_module
 from nbflow.client.executed import executed_notebook, write_notebook
 from nbflow.client.pictures import run_picture
 from nbflow.client.task import Task, stored_error
-from nbflow.engine import detached, stores
+from nbflow.engine import detached, outside, stores
 from nbflow.engine import session as session_module
 from nbflow.model.errors import (
     NotebookError,
@@ -174,6 +174,15 @@ class Run:
             self._session.cancel(reason)
         elif not self.state.finished:
             detached.cancel(self._db, self.id, reason)
+
+    def send(self, name: str, value: Any = None, *, key: str | None = None) -> bool:
+        """Send a signal to the run, whose flow takes it with `nbflow.receive(name)`; also before it waits for it.
+
+        `key`: what has been sent with a key is not sent again; False then.
+        """
+        if self.state.finished:
+            raise RunFailedError(f"Run {self.id} is {self.state}; it takes no signals.")
+        return outside.send(self._db, self._values, self.id, name, value, key)
 
     def resume(self, *, spec: FlowSpec | None = None, **options: Any) -> Run:
         """Go on where the run stopped, and return when it is finished.

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from nbflow.engine.journal import Journal
     from nbflow.engine.replay import History
     from nbflow.engine.stores import Stores
+    from nbflow.model.jobs import SignalRecord
     from nbflow.model.ports import Clock, Executor, Report
     from nbflow.model.records import ErrorRecord, TaskRecord
     from nbflow.values.store import ValueStore
@@ -80,6 +81,7 @@ class Engine:
         self._codes: dict[int, tuple[StepSpec, str]] = {}
         self._cancelled: str | None = None  # the reason
         self.last_news = clock.time()  # when something was called or reported last
+        self.received: set[int] = set()  # numbers of the signals that flow functions have taken
         self.bodies = 0  # flow functions that are being executed
 
     # --- calls ---------------------------------------------------------------------------------------------------
@@ -332,6 +334,15 @@ class Engine:
             self.executors(task.spec.executor).cancel(task.ticket)
 
     # --- for being suspended -------------------------------------------------------------------------------------
+
+    def flush(self) -> None:
+        """Return when the database tells all that happened so far."""
+        self._stores.flush()
+
+    def signals(self, name: str) -> list[SignalRecord]:
+        """The signals of a name that no flow function of this run has taken, in order."""
+        found = self._stores.signals(self.run, name)
+        return [record for record in found if record.number not in self.received]
 
     def begin_body(self) -> None:
         """Note that a flow function begins."""

@@ -5,8 +5,8 @@ from __future__ import annotations
 import functools
 import threading
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
-from contextlib import nullcontext
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from typing import TYPE_CHECKING, Any
 
 from nbflow.engine.frames import no_frame
@@ -84,18 +84,29 @@ class Waiting:
         """Return when every task that a flow function called is finished."""
         self._until(lambda: not frame.open, Waiter(), executor)
 
+    @contextmanager
+    def deadline(self, time: float | None) -> Iterator[None]:
+        """While this is open, a suspended run goes on at a time (seconds since 1970) at the latest."""
+        if time is None:
+            yield
+            return
+        with self._lock:
+            self.deadlines.append(time)
+        try:
+            yield
+        finally:
+            with self._lock:
+                self.deadlines.remove(time)
+
     def for_time(self, time: float, clock: Clock, executor: Executor) -> None:
         """Return at a time (seconds since 1970)."""
         waiter = Waiter()
         unset = clock.call_at(time, waiter.event.set)
-        with self._lock:
-            self.deadlines.append(time)
         try:
-            self._until(lambda: clock.time() >= time, waiter, executor)
+            with self.deadline(time):
+                self._until(lambda: clock.time() >= time, waiter, executor)
         finally:
             unset()
-            with self._lock:
-                self.deadlines.remove(time)
 
     def for_condition(self, check: Callable[[], bool], pause: float, executor: Executor) -> None:
         """Return when `check()` is true, which is asked every `pause` seconds."""

@@ -10,6 +10,7 @@ from nbflow.model.records import ErrorRecord
 from nbflow.values.project import value_store
 
 if TYPE_CHECKING:
+    from nbflow.model.jobs import SignalRecord
     from nbflow.model.records import CacheRecord
     from nbflow.storage.database import Database
     from nbflow.values.store import ValueStore
@@ -67,6 +68,12 @@ class Stores:
         if payload is None or payload.error is None:
             return None
         return ErrorRecord(*self.values.get(self.values.unseal_stored(payload.error)))
+
+    def signals(self, run: str, name: str) -> list[SignalRecord]:
+        """The signals of a name that were sent to a run."""
+        from nbflow.storage import signals
+
+        return self.db.retrying(lambda connection: signals.of_run(connection, run, name), write=False)
 
     def cached(self, key: str, now: float) -> CacheRecord | None:
         """The result that an earlier run left under `key`."""

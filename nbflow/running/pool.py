@@ -238,14 +238,18 @@ class ProcessPool:
 
     def _free(self) -> _Leased | None:
         """The child to be given the next task, if there is one."""
-        open_ = [leased for leased in self._leased.values() if not leased.waits and not leased.retiring]
+        here = [leased for leased in self._leased.values() if not leased.waits]
+        open_ = [leased for leased in here if not leased.retiring and not self._has_its_share(leased)]
         best = min(open_, key=lambda leased: len(leased.tasks), default=None)
         if best is not None and not best.tasks:
             return best
-        if len(open_) + sum(leased.retiring and not leased.waits for leased in self._leased.values()) < self.workers:
+        if len(here) < self.workers:
             if not self._held or not open_:
                 return self._lease()
         return best if best is not None and len(best.tasks) <= self._ahead else None
+
+    def _has_its_share(self, leased: _Leased) -> bool:
+        return self._most_tasks is not None and leased.done + len(leased.tasks) >= self._most_tasks
 
     def _lease(self) -> _Leased:
         child = children().lease(self)

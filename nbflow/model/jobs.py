@@ -84,17 +84,28 @@ class NeedRecord(NamedTuple):
 class GateRecord(NamedTuple):
     """A limit on how many jobs of a kind may be let through."""
 
-    name: str  # "queue:NAME", "key:KEY", "lock:NAME" ...
+    name: str  # "queue:NAME", "key:KEY" or "lock:NAME"; "rate:queue:NAME" or "rate:key:KEY" if it counts starts
     capacity: int
     period: float | None  # seconds: so many starts in any such span; None: so many at a time
     held: int  # places taken
-    wake_at: float | None  # when the next place of a rate gate becomes free
+    wake_at: float | None  # when the next place of a rate becomes free
+
+
+class GateLineRecord(NamedTuple):
+    """A line of jobs of one queue that have to pass the same gates. It stands at one that is full."""
+
+    line: str  # digest of queue and gates
+    queue: str
+    gates: str  # JSON list
+    gate: str  # where it stands; "" while its queue is paused
+    priority: int  # of its first job, as is the place
+    place: int
 
 
 class GateWaitRecord(NamedTuple):
-    """A job that waits in front of a gate, in the order in which it is let through."""
+    """A job in a line, in the order in which it is let through."""
 
-    gate: str
+    line: str
     priority: int
     place: int
     job: str
@@ -248,6 +259,16 @@ class HeldJob(NamedTuple):
     marks: int  # others may have come to need it
     gates: str | None
     abort: int
+
+
+class WaitingJob(NamedTuple):
+    """What decides on when a job begins: some columns of its JobRecord."""
+
+    id: str
+    state: str
+    priority: int
+    place: int
+    gates: str | None
 
 
 class JobEnd(NamedTuple):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import difflib
-import json
 import random
 import threading
 import time
@@ -12,20 +11,17 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import Connection
 
-from nbflow.model.errors import (
-    JobExistsError,
-    JobNotFoundError,
-    QueueClosedError,
-    TaskCancelledError,
-    UnknownQueueError,
-)
-from nbflow.model.jobs import JobRecord, KeyRecord, Mark, NeedRecord, QueueRecord, RevocationRecord
+from nbflow.model.errors import QueueClosedError, TaskCancelledError, UnknownQueueError
+from nbflow.model.jobs import JobRecord, KeyRecord, Mark, QueueRecord, RevocationRecord
 from nbflow.model.names import check_name, time_id
+from nbflow.model.ports import Clock
 from nbflow.model.states import State
+from nbflow.queue.binding import Binder
 from nbflow.queue.consequences import Consequences
 from nbflow.queue.options import Limit, Unique
+from nbflow.running.clock import SystemClock
 from nbflow.running.failure import error_record
-from nbflow.storage import bells, job_links, jobs, queues
+from nbflow.storage import bells, hooks, job_links, jobs, queues, sweeper
 from nbflow.storage import gates as stored_gates
 from nbflow.storage.database import Database
 from nbflow.values.store import ValueStore
@@ -75,9 +71,11 @@ STAMPS = Stamps()
 class Broker:
     """The jobs of one database."""
 
-    def __init__(self, database: Database, values: ValueStore) -> None:
+    def __init__(self, database: Database, values: ValueStore, clock: Clock | None = None) -> None:
+        """`clock`: the time that jobs are put down with; default: the machine's."""
         self.database = database
         self.values = values
+        self.clock: Clock = clock or SystemClock()
 
     # --- in ----------------------------------------------------------------------------------------------------
 
@@ -88,28 +86,36 @@ class Broker:
         JobNotFoundError for a need that does not exist, JobExistsError.
         """
         if connection is not None:
-            found = self.add(connection, new)
+            if not connection.in_transaction():
+                connection.begin()
+            found = self.add(connection, new, later=True)
             self.ring_later(connection)
             return found
-        with bells.ringing(self.database, bells.JOBS) as own:
-            return self.add(own, new)
+        return bells.changing(self.database, lambda own: self.add(own, new), bells.JOBS)
 
     def enqueue_rows(self, queue: str, columns: tuple[str, ...], rows: Sequence[tuple[Any, ...]]) -> bool:
         """Store jobs that nothing is bound to, given as rows; False, and nothing is stored, if the queue has limits."""
-        with bells.ringing(self.database, bells.JOBS) as connection:
+
+        def act(connection: Connection) -> bool:
             known = {found.name: found for found in queues.everything(connection)}
             record = open_queue(connection, known, queue)
             if record.ageing is not None or queue_limits(record):
                 return False
             jobs.insert_rows(connection, columns, rows)
-        return True
+            return True
 
-    def add(self, connection: Connection, new: Sequence[NewJob]) -> list[str]:
-        """Store jobs inside a transaction."""
-        now = time.time()
+        return bells.changing(self.database, act, bells.JOBS)
+
+    def add(self, connection: Connection, new: Sequence[NewJob], *, later: bool = False) -> list[str]:
+        """Store jobs inside a transaction; those that are there already are left as they are.
+
+        `later`: what would keep others waiting until the transaction ends is left to workers.
+        """
         known = {queue.name: queue for queue in queues.everything(connection)}
+        binder = Binder(connection, self.values, self.clock.time(), later=later)
         ids: list[str] = []
         plain: list[JobRecord] = []
+        there: dict[str, str] | None = None  # looked up only if something is bound to any
         for job in new:
             queue = open_queue(connection, known, job.record.queue)
             record = _aged(job.record, queue)
@@ -118,86 +124,31 @@ class Broker:
                 plain.append(record)
                 ids.append(record.id)
                 continue
+            if there is None:
+                there = jobs.states(connection, [each.record.id for each in new])
+            if record.id in there:
+                ids.append(record.id)
+                continue
             jobs.insert(connection, plain)  # first, since later ones may need them
             plain = []
-            ids.append(self._add_bound(connection, job._replace(record=record, limits=limits), now))
+            ids.append(binder.add(job._replace(record=record), limits))
         jobs.insert(connection, plain)
+        binder.close()
         return ids
-
-    def _add_bound(self, connection: Connection, new: NewJob, now: float) -> str:
-        """Store a job that something else is bound to: a key, limits, other jobs."""
-        record, unique = new.record, new.unique
-        if unique is not None:
-            other = self._claim_key(connection, record, unique, now)
-            if other is not None:
-                return other
-            record = record._replace(unique_key=unique.key, marks=record.marks | Mark.UNIQUE)
-        if new.limits:
-            for limit in new.limits:
-                stored_gates.define(connection, limit.key, limit.count, limit.per)
-            names = sorted({limit.key for limit in new.limits})
-            record = record._replace(gates=json.dumps(names), marks=record.marks | Mark.GATED)
-        waiting = self._bind(connection, record, new.needs)
-        record = record._replace(state=State.PENDING.value, waiting=waiting)
-        jobs.insert(connection, [record])
-        follow = Consequences(connection, self.values, now)
-        if new.needs and not waiting:
-            follow.finish(follow.decide(record))
-        elif not waiting and (record.due_at is None or record.due_at <= now):
-            follow.let_go([record])
-        return record.id
-
-    def _bind(self, connection: Connection, record: JobRecord, needs: tuple[str, ...]) -> int:
-        """Let a job wait for others; returns for how many."""
-        found = jobs.get(connection, sorted(set(needs)), lock=True)
-        missing = [need for need in needs if need not in found]
-        if missing:
-            raise JobNotFoundError(
-                f"{record.name!r} needs job {missing[0]!r}, which there is not (any more). Enqueue that one first, or "
-                "keep it for longer: success_ttl=None.",
-                job=missing[0],
-            )
-        job_links.need(connection, [NeedRecord(record.id, position, need) for position, need in enumerate(needs)])
-        open_ = [need for need in needs if not State(found[need].state).finished]
-        jobs.mark(connection, sorted(set(open_)), Mark.NEEDED)
-        return len(open_)
-
-    def _claim_key(self, connection: Connection, record: JobRecord, unique: Unique, now: float) -> str | None:
-        """Take a unique key for a job; returns the id of the one that has it, if one does."""
-        until = now + unique.window if unique.window is not None else None
-        for _ in range(2):
-            if job_links.take_key(connection, KeyRecord(unique.key, record.id, until)):
-                return None
-            held = job_links.key(connection, unique.key)
-            if held is None:
-                continue
-            other = jobs.get(connection, [held.job], lock=True).get(held.job)
-            if not _blocks(held, other, unique, now):
-                job_links.drop_key(connection, unique.key, held.job)
-                continue
-            assert other is not None or held.until is not None
-            if unique.clash == "error":
-                raise JobExistsError(
-                    f"There is a job with the key {unique.key!r} already: {held.job}. Wait for it, cancel it, or take "
-                    "what there is: Unique(key, clash='existing').",
-                    job=held.job,
-                )
-            if unique.debounce and other is not None and other.state in (State.PENDING, State.READY):
-                changes = {"payload": record.payload, "due_at": record.due_at}
-                jobs.change(connection, other.id, **changes, state="pending" if record.due_at else other.state)
-            return held.job
-        return None
 
     # --- out ---------------------------------------------------------------------------------------------------
 
     def cancel(self, ids: Sequence[str], reason: str = "asked to") -> dict[str, str]:
         """Cancel jobs that wait, and have running ones aborted; returns the state that each had."""
-        with bells.ringing(self.database, bells.JOBS, bells.NEWS) as connection:
-            return self.cancel_in(connection, ids, reason)
+        return bells.changing(
+            self.database, lambda connection: self.cancel_in(connection, ids, reason), bells.JOBS, bells.NEWS
+        )
 
     def cancel_in(self, connection: Connection, ids: Sequence[str], reason: str) -> dict[str, str]:
         """Cancel jobs inside a transaction."""
-        follow = Consequences(connection, self.values, time.time())
+        follow = Consequences(connection, self.values, self.clock.time())
+        if any(record.gates for record in jobs.get(connection, ids).values()):
+            stored_gates.lock(connection)  # before the locks of the jobs, as everywhere
         ended, states = [], {}
         for record in jobs.get(connection, ids, lock=True).values():
             states[record.id] = record.state
@@ -210,41 +161,54 @@ class Broker:
         return states
 
     def requeue(self, ids: Sequence[str], *, front: bool = False) -> list[str]:
-        """Let finished jobs begin anew, their tries not counted; returns those that do."""
-        done = []
-        with bells.ringing(self.database, bells.JOBS) as connection:
-            follow = Consequences(connection, self.values, time.time())
-            for record in jobs.get(connection, ids, lock=True).values():
-                if not State(record.state).finished or record.payload is None:
-                    continue
-                place = STAMPS.next()[0] - (FRONT if front else 0)
-                fresh = dict.fromkeys(_RESULT)
-                jobs.change(
-                    connection, record.id, **fresh, state="pending", place=place, attempt=0, claims=0, losses=0,
-                    waiting=0, due_at=None, expires_at=None, marks=record.marks & ~Mark.UNIQUE,
-                )  # fmt: skip
-                follow.let_go([record._replace(state="pending", place=place, waiting=0)])
-                done.append(record.id)
-        return done
+        """Let finished jobs begin anew, their tries not counted; returns those that do.
+
+        Those that need others wait for the ones that have not ended, and run whatever became of the rest.
+        """
+        shift = FRONT if front else 0
+        places = [place - shift for place in STAMPS.next(max(1, len(ids)))]
+
+        def act(connection: Connection) -> list[str]:
+            follow = Consequences(connection, self.values, self.clock.time())
+            found = list(jobs.get(connection, ids, lock=True).values())
+            finished = [record for record in found if State(record.state).finished and record.payload is not None]
+            anew = [self._anew(connection, record, place) for record, place in zip(finished, places, strict=False)]
+            follow.let_go([record for record in anew if follow.bind(record) == 0])
+            # Those that have one of these places began anew in a transaction whose commit was not heard of.
+            return [record.id for record in (*found, *anew) if record.place in places]
+
+        return bells.changing(self.database, act, bells.JOBS)
+
+    def _anew(self, connection: Connection, record: JobRecord, place: int) -> JobRecord:
+        marks = record.marks & ~Mark.UNIQUE
+        if record.unique_key is not None:
+            job_links.take_key(connection, KeyRecord(record.unique_key, record.id, None))
+            held = job_links.key(connection, record.unique_key)
+            if held is not None and held.job == record.id:
+                marks |= Mark.UNIQUE
+        changes: dict[str, Any] = {
+            **dict.fromkeys(_RESULT), **dict.fromkeys(("attempt", "claims", "losses", "waiting", "abort"), 0),
+            "state": State.PENDING.value, "place": place, "due_at": None, "expires_at": None, "marks": int(marks),
+        }  # fmt: skip
+        sweeper.delete_tries(connection, [record.id])
+        jobs.change(connection, record.id, **changes)
+        return record._replace(**changes)
 
     def revoke(self, target: str, *, until: float | None = None, once: bool = False) -> None:
         """Keep jobs from beginning, now or later: "id:ID" or "name:FUNCTION"."""
-        with self.database.write() as connection:
-            job_links.revoke(connection, RevocationRecord(target, until, int(once), time.time()))
+        record = RevocationRecord(target, until, int(once), self.clock.time())
+        self.database.retrying(lambda connection: job_links.revoke(connection, record))
 
     def restore(self, target: str) -> bool:
         """Take a revocation back; whether there was one."""
-        with self.database.write() as connection:
-            return job_links.restore(connection, target)
+        return self.database.retrying(lambda connection: job_links.restore(connection, target))
 
     def ring_later(self, connection: Connection) -> None:
         """Ring for jobs once the caller's transaction is committed."""
         if self.database.dialect == "postgresql":
             bells.notify(connection, bells.JOBS)
         else:
-            from nbflow.storage.hooks import after_commit
-
-            after_commit(connection, lambda: bells.ring(self.database, bells.JOBS))
+            hooks.after_commit(connection, lambda: bells.ring(self.database, bells.JOBS))
 
 
 _RESULT = (
@@ -296,9 +260,9 @@ def queue_limits(queue: QueueRecord) -> tuple[Limit, ...]:
     """The limits that a queue puts on each of its jobs."""
     found = []
     if queue.max_running is not None:
-        found.append(Limit(f"queue:{queue.name}", queue.max_running))
+        found.append(Limit(queue.name, queue.max_running, kind="queue"))
     if queue.rate_count is not None and queue.rate_period is not None:
-        found.append(Limit(f"rate:{queue.name}", queue.rate_count, queue.rate_period))
+        found.append(Limit(queue.name, queue.rate_count, queue.rate_period, kind="queue"))
     return tuple(found)
 
 
@@ -307,12 +271,3 @@ def _aged(record: JobRecord, queue: QueueRecord) -> JobRecord:
     if queue.ageing is None:
         return record
     return record._replace(priority=0, place=record.place + int(record.priority * queue.ageing * _MICRO))
-
-
-def _blocks(held: KeyRecord, other: JobRecord | None, unique: Unique, now: float) -> bool:
-    """Whether the holder of a key keeps another job out."""
-    if held.until is not None:
-        return held.until > now
-    if other is None or State(other.state).finished:
-        return False
-    return unique.scope == "active" or other.state != State.RUNNING

@@ -1,37 +1,51 @@
 """Gates: how many jobs of a kind are let through, at a time or in a span of time.
 
-A job that has to pass gates is made ready only when each of them has a place for it. Until then it waits outside of the
-index that workers look through, so that a million of them hold up nobody else. A place is given back when the job ends;
-that of a rate, one period after it began. Since places are taken before a job begins and not when it does, the starts
-within any period are never more than the gate's capacity.
+A job that has to pass gates is made ready only when each of them has a place for it. Until then it waits outside of
+the index that workers look through, in the line of all jobs of its queue that have to pass the same gates. A line
+stands at one gate, which is full; when that gets a place free, the line whose turn it is goes on, or goes to stand at
+another gate that is full. So a million jobs of one key hold up nobody else, and nobody has to look through them.
+
+A place is given back when the job ends; that of a rate, one period after it began. Since places are taken before a job
+begins and not when it does, the starts within any period are never more than the gate's capacity.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
+from collections import Counter
 from collections.abc import Iterable, Sequence
+from itertools import groupby
 from typing import NamedTuple
 
 from sqlalchemy import Connection
 
-from nbflow.model.jobs import GateStartRecord, GateWaitRecord, JobRecord
-from nbflow.storage import gates, jobs
+from nbflow.model.jobs import ClaimedJob, GateLineRecord, GateRecord, GateStartRecord, GateWaitRecord, JobRecord
+from nbflow.storage import gates, jobs, queues
 
-_PAGE = 100
+RATE = "rate:"  # before the names of gates that count starts
+_PAUSED = ""  # where the lines of a paused queue stand
 
 
-class Waiting(NamedTuple):
-    """A job in front of gates."""
+class Arrival(NamedTuple):
+    """A job that could begin but for its gates."""
 
     job: str
+    queue: str
+    gates: str  # as the job's column has them
     priority: int
     place: int
-    gates: tuple[str, ...]
 
     @classmethod
-    def of(cls, record: JobRecord) -> Waiting:
+    def of(cls, job: JobRecord | ClaimedJob) -> Arrival:
         """A job as its row has it."""
-        return cls(record.id, record.priority, record.place, names(record.gates))
+        assert job.gates is not None  # it has to pass some
+        return cls(job.id, job.queue, job.gates, job.priority, job.place)
+
+    @property
+    def line(self) -> str:
+        """The name of the line that it belongs to."""
+        return hashlib.blake2b(f"{self.queue}\n{self.gates}".encode(), digest_size=16).hexdigest()
 
 
 def names(stored: str | None) -> tuple[str, ...]:
@@ -39,69 +53,159 @@ def names(stored: str | None) -> tuple[str, ...]:
     return tuple(json.loads(stored)) if stored else ()
 
 
-def admit(connection: Connection, waiting: Waiting, now: float) -> bool:
-    """Let a job through all its gates at once, else let it wait in front of them; whether it passed."""
-    found = gates.get(connection, waiting.gates)
-    if any(gate.held >= gate.capacity for gate in found.values()):
-        rows = [GateWaitRecord(name, waiting.priority, waiting.place, waiting.job) for name in waiting.gates]
-        gates.wait(connection, rows)
+def column(given: Iterable[str]) -> str | None:
+    """Gates as the column of a job has them."""
+    found = sorted(set(given))
+    return json.dumps(found) if found else None
+
+
+def arrive(connection: Connection, arrivals: Sequence[Arrival], now: float) -> None:
+    """Let pending jobs through their gates as far as there are places; the others wait in their lines."""
+    gates.lock(connection)
+    for name, group in groupby(sorted(arrivals, key=lambda each: (each.line, *each[3:])), key=lambda each: each.line):
+        coming = list(group)
+        first = coming[0]
+        standing = gates.line(connection, name)
+        if standing is None:
+            room, full = _room(connection, first.gates, first.queue)
+            _pass(connection, coming[:room], now)
+            coming = coming[room:]
+            if not coming:
+                continue
+            first = coming[0]
+            full = full or _room(connection, first.gates, first.queue)[1]
+            line = GateLineRecord(name, first.queue, first.gates, full, first.priority, first.place)
+            gates.stand(connection, line)
+        elif (first.priority, first.place) < (standing.priority, standing.place):
+            gates.stand(connection, standing._replace(priority=first.priority, place=first.place))
+        gates.wait(connection, [GateWaitRecord(name, each.priority, each.place, each.job) for each in coming])
+
+
+def leave(connection: Connection, job: str) -> bool:
+    """Let a job wait no more; whether it did. Take `gates.lock` before the lock of its row."""
+    gates.lock(connection)
+    waits = gates.wait_of(connection, job)
+    if waits is None:
         return False
-    for name in found:
-        gates.hold(connection, name, 1)
-    gates.leave(connection, waiting.job)
-    jobs.make_ready(connection, [waiting.job], now)
+    gates.leave(connection, [job])
+    line = gates.line(connection, waits.line)
+    if line is not None:
+        _close_up(connection, line)
     return True
 
 
 def began(connection: Connection, job: str, passed: Sequence[str], now: float) -> None:
     """Count the start of a job that was just claimed."""
-    for name, gate in gates.get(connection, passed).items():
-        if gate.period is not None:
-            gates.count_start(connection, GateStartRecord(name, job, now))
-            if gate.wake_at is None:
-                gates.wake_at(connection, name, now + gate.period)
+    rates = [name for name in passed if name.startswith(RATE)]
+    if not rates:
+        return
+    gates.lock(connection)
+    for name, gate in gates.get(connection, rates).items():
+        if not gates.count_start(connection, GateStartRecord(name, job, now)):
+            gates.hold(connection, {name: -1})  # it began twice in one moment, which takes one place
+        if gate.wake_at is None:
+            gates.wake_at(connection, name, now + (gate.period or 0.0))
 
 
-def ended(connection: Connection, passed: Sequence[str], now: float, *, began: bool) -> None:
-    """Give back the places of a job, and let others through."""
-    freed = []
-    for name, gate in gates.get(connection, passed).items():
-        if gate.period is None or not began:  # a start is counted for as long as its period lasts
-            gates.hold(connection, name, -1)
-            freed.append(name)
-    let_through(connection, freed, now)
+def give_back(connection: Connection, passed: Iterable[tuple[str | None, bool]]) -> set[str]:
+    """Give back the places of jobs, told as (gates, whether it began); returns where there are places now."""
+    given: Counter[str] = Counter()
+    for stored, began in passed:
+        # A start is counted for as long as its period lasts.
+        given.update(name for name in names(stored) if not (began and name.startswith(RATE)))
+    if given:
+        gates.lock(connection)
+        gates.hold(connection, {name: -count for name, count in given.items()})
+    return set(given)
+
+
+def again(connection: Connection, job: Arrival, now: float) -> None:
+    """Let a job that had begun, and is pending now, give its places back and line up once more."""
+    arrive(connection, [job], now)  # before its own places are free, so that it overtakes nobody
+    let_through(connection, give_back(connection, [(job.gates, True)]), now)
 
 
 def tick(connection: Connection, now: float) -> None:
     """Give back the places of starts whose period is over."""
     due = gates.due(connection, now)
+    if not due:
+        return
+    gates.lock(connection)
     for name, gate in gates.get(connection, due).items():
-        assert gate.period is not None  # only rates have a time to wake at
-        gone = gates.forget_starts(connection, name, now - gate.period)
-        gates.hold(connection, name, -gone)
+        period = gate.period or 0.0  # only rates have a time to wake at
+        gates.hold(connection, {name: -gates.forget_starts(connection, name, now - period)})
         first = gates.first_start(connection, name)
-        gates.wake_at(connection, name, first + gate.period if first is not None else None)
+        gates.wake_at(connection, name, first + period if first is not None else None)
     let_through(connection, due, now)
 
 
 def let_through(connection: Connection, opened: Iterable[str], now: float) -> None:
     """Let jobs through gates that have places, in their order."""
-    for name in opened:
-        after: GateWaitRecord | None = None
-        while _room(connection, name) > 0:
-            page = gates.next_waits(connection, name, min(_PAGE, _room(connection, name)), after)
-            if not page:
+    for name in sorted(opened):
+        while (gate := gates.get(connection, [name]).get(name)) is not None and gate.held < gate.capacity:
+            line = gates.next_line(connection, name)
+            if line is None:
                 break
-            records = jobs.get(connection, [wait.job for wait in page])
-            for wait in page:
-                record = records.get(wait.job)
-                if record is None or record.state != "pending":
-                    gates.leave(connection, wait.job)
-                else:
-                    admit(connection, Waiting.of(record), now)
-            after = page[-1]
+            _go_on(connection, line, now)
 
 
-def _room(connection: Connection, name: str) -> int:
-    gate = gates.get(connection, [name]).get(name)
-    return gate.capacity - gate.held if gate is not None else 0
+def pause(connection: Connection, queue: str, now: float) -> None:
+    """Have all jobs of a queue that was paused wait in their lines, so that they keep no place from others."""
+    gates.lock(connection)
+    for line in gates.lines_of(connection, queue):
+        gates.stand(connection, line._replace(gate=_PAUSED))
+    back = jobs.recall(connection, queue)
+    freed = give_back(connection, [(record.gates, False) for record in back])
+    arrive(connection, [Arrival.of(record) for record in back], now)
+    let_through(connection, freed, now)
+
+
+def resume(connection: Connection, queue: str, now: float) -> None:
+    """Let the jobs of a queue go on that was paused."""
+    gates.lock(connection)
+    for paused in gates.lines_of(connection, queue):
+        line: GateLineRecord | None = paused
+        while line is not None and line.gate == _PAUSED:
+            _go_on(connection, line, now)
+            line = gates.line(connection, line.line)
+
+
+def _go_on(connection: Connection, line: GateLineRecord, now: float) -> None:
+    """Let the first job of a line pass, or have the line stand at the gate that keeps it from that."""
+    room, full = _room(connection, line.gates, line.queue)
+    if room <= 0:
+        gates.stand(connection, line._replace(gate=full))
+        return
+    first = gates.first(connection, line.line)
+    if first is not None:
+        gates.leave(connection, [first.job])
+        _pass(connection, [Arrival(first.job, line.queue, line.gates, first.priority, first.place)], now)
+    _close_up(connection, line)
+
+
+def _close_up(connection: Connection, line: GateLineRecord) -> None:
+    """Put down who is the first of a line now."""
+    first = gates.first(connection, line.line)
+    if first is None:
+        gates.break_up(connection, line.line)
+    elif (first.priority, first.place) != (line.priority, line.place):
+        gates.stand(connection, line._replace(priority=first.priority, place=first.place))
+
+
+def _pass(connection: Connection, passing: Sequence[Arrival], now: float) -> None:
+    """Take places for jobs of one line, and let workers have them."""
+    if passing:
+        gates.hold(connection, dict.fromkeys(names(passing[0].gates), len(passing)))
+        jobs.make_ready(connection, [each.job for each in passing], now)
+
+
+def _room(connection: Connection, stored: str, queue: str) -> tuple[int, str]:
+    """How many jobs of a queue can pass these gates, and where the next one has to wait."""
+    paused = queues.is_paused(connection, queue)
+    if paused:
+        return 0, _PAUSED
+    found: list[GateRecord] = list(gates.get(connection, names(stored)).values())
+    narrow = min(found, key=lambda gate: gate.capacity - gate.held, default=None)
+    if narrow is None:  # its limits were forgotten
+        return 1_000_000, _PAUSED
+    return max(0, narrow.capacity - narrow.held), narrow.name

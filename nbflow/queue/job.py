@@ -14,6 +14,7 @@ from nbflow.model.jobs import JobRecord
 from nbflow.model.records import AttemptRecord, ErrorRecord, LogRecord, StoredValue
 from nbflow.model.states import State
 from nbflow.queue.broker import Broker
+from nbflow.queue.options import moment
 from nbflow.queue.zones import in_zone
 from nbflow.running import context
 from nbflow.running.failure import restore_error
@@ -26,6 +27,8 @@ _LOOK = 0.5  # seconds after which a waiting process looks without being told
 class Job:
     """One job: what became of it, and what can be done with it."""
 
+    settled = False  # whether it is known to have finished, without a look
+
     def __init__(self, id: str, broker: Broker) -> None:
         self.id = id
         self._broker = broker
@@ -36,11 +39,7 @@ class Job:
         with self._broker.database.read() as connection:
             found = jobs.get(connection, [self.id]).get(self.id)
         if found is None:
-            raise JobNotFoundError(
-                f"There is no job {self.id!r} in {self._broker.database.url}. Finished jobs are kept for a while only: "
-                "success_ttl and failure_ttl.",
-                job=self.id,
-            )
+            raise missing(self)
         return found
 
     @property
@@ -75,7 +74,9 @@ class Job:
     def note(self, **values: Any) -> None:
         """Put values that JSON can hold on record beside it."""
         with self._broker.database.write() as connection:
-            found = jobs.get(connection, [self.id], lock=True)[self.id]
+            found = jobs.get(connection, [self.id], lock=True).get(self.id)
+            if found is None:
+                raise missing(self)
             jobs.change(connection, self.id, meta=json.dumps({**json.loads(found.meta or "{}"), **values}))
 
     def wait(self, timeout: float | None = None) -> Job:
@@ -90,27 +91,14 @@ class Job:
         """
         if timeout != 0.0:
             self.wait(timeout)
-        record = self.record
-        if not State(record.state).finished:
-            raise JobUnfinishedError(
-                f"Job {self.id} ({record.name}) has not finished: it is {record.state}. Wait for it: "
-                "job.result(timeout=60).",
-                job=self.id,
-            )
-        if record.state != State.SUCCEEDED:
-            raise self.error or TaskCancelledError(f"Job {self.id} ({record.name}) has no result: {record.state}.")
-        return result_of(record, self._broker.values)
+        return outcome(self.record, self._broker.values)
 
     get = result
 
     @property
     def error(self) -> BaseException | None:
         """What it failed with."""
-        record = self.record
-        if record.error is None:
-            return None
-        values = self._broker.values
-        return restore_error(ErrorRecord(*values.get(values.unseal_stored(record.error))))
+        return error_of(self.record, self._broker.values)
 
     @property
     def traceback(self) -> str | None:
@@ -142,6 +130,24 @@ class Job:
             return self.state  # raises that there is none
         return State(found[self.id])
 
+    @staticmethod
+    def cancel_all(handles: Sequence[Job], reason: str = "asked to") -> None:
+        """The same for several jobs of one database at once."""
+        open_ = [job for job in handles if not job.settled]
+        if open_:
+            open_[0]._broker.cancel([job.id for job in open_], reason)
+
+    def revoke(self, *, until: Any = None, once: bool = False) -> None:
+        """Keep it from beginning, even if it has not been enqueued yet: its worker cancels it instead.
+
+        until: a datetime, timedelta or seconds from now, after which it may begin. once: it may when it is requeued.
+        """
+        self._broker.revoke(f"id:{self.id}", until=moment(until, self._broker.clock.time(), "until"), once=once)
+
+    def restore(self) -> bool:
+        """Let it begin in spite of an earlier `revoke`; whether there was one."""
+        return self._broker.restore(f"id:{self.id}")
+
     def requeue(self, *, front: bool = False) -> Job:
         """Let a finished job begin anew, its tries not counted."""
         if not self._broker.requeue([self.id], front=front):
@@ -153,6 +159,51 @@ class Job:
 
     def __reduce__(self) -> Any:
         raise TypeError("a job cannot be pickled; pass job.id, or the job itself as an argument of enqueue().")
+
+
+def missing(job: Job) -> JobNotFoundError:
+    """The error for a job that there is not."""
+    return JobNotFoundError(
+        f"There is no job {job.id!r} in {job._broker.database.url}. Finished jobs are kept for a while only: "
+        "success_ttl and failure_ttl.",
+        job=job.id,
+    )
+
+
+def outcome(record: JobRecord, values: ValueStore) -> Any:
+    """The value of a job. Raises what its function raised; JobUnfinishedError."""
+    if not State(record.state).finished:
+        raise JobUnfinishedError(
+            f"Job {record.id} ({record.name}) has not finished: it is {record.state}. Wait for it: "
+            "job.result(timeout=60).",
+            job=record.id,
+        )
+    if record.state != State.SUCCEEDED:
+        error = error_of(record, values)
+        raise error or TaskCancelledError(f"Job {record.id} ({record.name}) has no result: {record.state}.")
+    return result_of(record, values)
+
+
+def outcomes(handles: Sequence[Job]) -> list[Any]:
+    """The values of jobs of one database, in order. Raises as `outcome`, and JobNotFoundError."""
+    open_ = [job for job in handles if not job.settled]
+    found: dict[str, JobRecord] = {}
+    if open_:
+        with open_[0]._broker.database.read() as connection:
+            found = jobs.get(connection, sorted({job.id for job in open_}))
+    values = []
+    for job in handles:
+        if not job.settled and job.id not in found:
+            raise missing(job)
+        values.append(job.result() if job.settled else outcome(found[job.id], job._broker.values))
+    return values
+
+
+def error_of(record: JobRecord, values: ValueStore) -> BaseException | None:
+    """What a job failed with."""
+    if record.error is None:
+        return None
+    return restore_error(ErrorRecord(*values.get(values.unseal_stored(record.error))))
 
 
 def result_of(record: JobRecord, values: ValueStore) -> Any:
@@ -170,15 +221,20 @@ def wait_for(handles: Sequence[Job], timeout: float | None = None, *, all_: bool
 
     Raises JobUnfinishedError after `timeout` seconds. Inside of a job, its place is lent to others meanwhile.
     """
-    if not handles:
-        return []
-    broker = handles[0]._broker
+    settled = [handle for handle in handles if handle.settled]
+    if len(settled) == len(handles) or (settled and not all_):
+        return settled
+    broker = next(handle for handle in handles if not handle.settled)._broker
     attempt = context.current()
 
     def done() -> list[Job]:
         with broker.database.read() as connection:
             states = jobs.states(connection, [handle.id for handle in handles])
-        return [handle for handle in handles if handle.id not in states or State(states[handle.id]).finished]
+        return [
+            handle
+            for handle in handles
+            if handle.settled or handle.id not in states or State(states[handle.id]).finished
+        ]
 
     def enough(found: Iterable[Job]) -> bool:
         count = len(list(found))

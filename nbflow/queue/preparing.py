@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from nbflow import settings as settings_module
-from nbflow.model.errors import ConfigError, DefinitionError
+from nbflow.model.errors import ConfigError, DefinitionError, StepTimeoutError
 from nbflow.model.jobs import JobRecord
 from nbflow.model.names import check_name
 from nbflow.model.policies import NO_RETRY, Retry
@@ -16,6 +16,7 @@ from nbflow.queue import options as opts
 from nbflow.queue.broker import DEFAULT, FRONT, STAMPS, NewJob
 from nbflow.queue.calls import Packer
 from nbflow.queue.options import MOST_LOSSES, JobOptions
+from nbflow.queue.runners import fitting, name_of
 from nbflow.storage import jobs
 
 _MICRO = 1_000_000
@@ -33,9 +34,15 @@ class Preparer:
     """Makes the jobs of one function."""
 
     def __init__(
-        self, packer: Packer, function: Any, options: JobOptions, defaults: Mapping[str, Any] | None = None
+        self,
+        packer: Packer,
+        function: Any,
+        options: JobOptions,
+        defaults: Mapping[str, Any] | None = None,
+        *,
+        runner: Callable[..., Any] | None = None,
     ) -> None:
-        """`defaults`: what the queue says where neither call nor function do.
+        """`defaults`: what the queue says where neither call nor function do; `runner`: what calls the function.
 
         Raises ConfigError for options that contradict each other, UnpicklableError for code that cannot travel.
         """
@@ -43,8 +50,11 @@ class Preparer:
         called = spec.function if getattr(spec, "kind", "") == "step" else function
         if not callable(called):
             raise DefinitionError(f"a job calls a function; {type(called).__name__} {called!r} is none.")
-        self.name = check_name(getattr(spec, "name", None) or _name(called), "job")
+        self.name = check_name(getattr(spec, "name", None) or name_of(called), "job")
         self.options = options
+        self._first: tuple[Any, ...] = ()  # arguments that come before those of the call
+        if runner is not None:
+            called, self._first = fitting(runner, function), (function,)
         self._function = called
         self._retry: Retry = options.retry or getattr(spec, "retry", None) or NO_RETRY
         self._packer = packer.of(called, self._retry)
@@ -61,19 +71,27 @@ class Preparer:
             "soft_timeout": soft,
             "tags": json.dumps(options.tags) if options.tags else "",
             "meta": _meta(options.meta),
-            "success_ttl": options.success_ttl,
-            "failure_ttl": options.failure_ttl,
+            "success_ttl": _ttl("success_ttl", options, defaults or {}, opts.SUCCESS_TTL),
+            "failure_ttl": _ttl("failure_ttl", options, defaults or {}, opts.FAILURE_TTL),
             **dict.fromkeys(("waiting", "marks", "token", "attempt", "claims", "losses", "wakes", "abort"), 0),
         }
 
-    def job(self, args: tuple[Any, ...], kwargs: dict[str, Any], place: int, **more: Any) -> NewJob:
-        """One call as a job. `place`: see `broker.Stamps`; `more`: further columns."""
-        options, now = self.options, time.time()
-        packed = self._packer.pack(args, kwargs)
+    def in_batch(self, batch: str | None) -> Preparer:
+        """Have its jobs belong to a group."""
+        self._template["batch"] = batch
+        return self
+
+    def job(
+        self, args: tuple[Any, ...], kwargs: dict[str, Any], place: int, now: float | None = None, **more: Any
+    ) -> NewJob:
+        """One call as a job. `place`: see `broker.Stamps`; `now`: default: the machine's time; `more`: more columns."""
+        options = self.options
+        now = time.time() if now is None else now
+        packed = self._packer.pack((*self._first, *args), kwargs)
         due = opts.moment(options.eta, now, "eta")
         waits = due is not None and due > now
         values = self._template | {
-            "id": STAMPS.id(place),
+            "id": options.id or STAMPS.id(place),
             "place": place - (FRONT if options.front else 0),
             "state": "pending" if waits else "ready",
             "payload": packed.payload,
@@ -86,22 +104,22 @@ class Preparer:
         if packed.needs:
             values["policy"] = _with(values["policy"], needs=len(packed.needs))
         needs = (*packed.needs, *opts.ids(options.after))
-        return NewJob(JobRecord(**values), needs, options.unique, options.limits)
+        return NewJob(JobRecord(**values), needs, options.unique, options.all_limits)
 
-    def rows(self, calls: Sequence[tuple[Any, Any]], places: Sequence[int]) -> Rows | None:
+    def rows(self, calls: Sequence[tuple[Any, Any]], places: Sequence[int], now: float) -> Rows | None:
         """Many calls as rows for `jobs.insert_rows`; None if something is bound to them, or they are to wait."""
         options = self.options
-        bound = options.unique, options.limits, options.after, options.on_success, options.on_failure
+        bound = options.id, options.unique, options.all_limits, options.after, self.callbacks()
         if any(bound) or options.eta is not None:
             return None
-        values = dict(self._template, state="ready", expires_at=opts.moment(options.expires, time.time(), "expires"))
-        values["enqueued_at"] = values["ready_at"] = time.time()
+        values = dict(self._template, state="ready", expires_at=opts.moment(options.expires, now, "expires"))
+        values["enqueued_at"] = values["ready_at"] = now
         columns = ("id", "place", "payload", *(name for name in jobs.NEW if values[name] is not None))
         constant = tuple([values[name] for name in columns[3:]])
         front, pack = FRONT if options.front else 0, self._packer.pack
         found: list[tuple[Any, ...]] = []
         for (args, kwargs), id_, place in zip(calls, STAMPS.ids(places), places, strict=True):
-            packed = pack(args, kwargs)
+            packed = pack((*self._first, *args) if self._first else args, kwargs)
             if packed.needs:
                 return None
             found.append((id_, place - front, packed.payload, *constant))
@@ -109,7 +127,10 @@ class Preparer:
 
     def callbacks(self) -> list[tuple[Any, str]]:
         """(function, when) of what is to be enqueued when a job ends."""
-        pairs = ((self.options.on_success, "success"), (self.options.on_failure, "failure"))
+        options = self.options
+        pairs = (
+            (options.on_success, "success"), (options.on_failure, "failure"), (options.on_stopped, "stopped"),
+        )  # fmt: skip
         return [(function, when) for function, when in pairs if function is not None]
 
     def _policy(self) -> str | None:
@@ -129,7 +150,7 @@ class Preparer:
         if retry.retries:
             found["retries"] = retry.retries
             found["delays"] = [retry.delays, retry.backoff, retry.cap, retry.jitter]
-            found["timeouts"] = retry.wants(TimeoutError(), 0)
+            found["timeouts"] = retry.wants(StepTimeoutError("The job took too long."), 0)
         return json.dumps(found) if found else None
 
 
@@ -142,9 +163,13 @@ def _first(name: str, options: JobOptions, spec: Any, defaults: Mapping[str, Any
     return float(chosen) if chosen is not None else None
 
 
-def _name(function: Any) -> str:
-    name = str(getattr(function, "__name__", type(function).__name__))
-    return "lambda" if name == "<lambda>" else name
+def _ttl(name: str, options: JobOptions, defaults: Mapping[str, Any], otherwise: float) -> float | None:
+    """How long a finished job is kept: as the call says, else the queue; None: for ever."""
+    chosen: float | None = getattr(options, name)
+    if chosen is not None:
+        return None if chosen == opts.FOR_EVER else chosen
+    found: float | None = defaults.get(name, otherwise)
+    return found
 
 
 def _meta(meta: Mapping[str, Any] | None) -> str | None:

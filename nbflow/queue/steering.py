@@ -3,23 +3,24 @@
 from __future__ import annotations
 
 import json
-import time
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import Connection
 
 from nbflow.model.errors import ConfigError, TaskCancelledError
-from nbflow.model.jobs import QueueRecord
+from nbflow.model.jobs import Mark, QueueRecord
+from nbflow.model.names import check_name
 from nbflow.model.states import State
 from nbflow.queue import gates
 from nbflow.queue.broker import STAMPS, Broker, new_queue, open_queue, queue_limits
 from nbflow.queue.consequences import Consequences
 from nbflow.queue.job import Job
-from nbflow.queue.options import check_timeouts, seconds
+from nbflow.queue.options import TTLS, Limit, check_timeouts, seconds
 from nbflow.queue.presence import is_dead
 from nbflow.running.failure import error_record
-from nbflow.storage import bells, jobs, queues
+from nbflow.storage import bells, jobs, queues, sweeper
 from nbflow.storage import gates as stored_gates
 
 if TYPE_CHECKING:
@@ -35,75 +36,132 @@ def define(broker: Broker, name: str, limits: Mapping[str, Any], defaults: Mappi
     unknown = sorted(set(defaults) - set(_DEFAULTS))
     if unknown:
         raise ConfigError(f"a queue has no option {unknown[0]!r}; it has {', '.join([*limits, 'rate', *_DEFAULTS])}.")
-    for limit in ("max_running", "max_per_worker", "rate_count", "rate_period", "ageing"):
-        value = limits[limit]
-        if value is not None and not value > 0:
-            raise ConfigError(f"{limit} of queue {name!r} is {value!r}; it has to be above 0.")
-    options = {key: seconds(value, key) for key, value in defaults.items() if value is not None}
+    check_name(name, "queue")
+    _check_limits(name, limits)
+    options = {key: seconds(value, key) for key, value in defaults.items() if value is not None or key in TTLS}
     check_timeouts(options.get("timeout"), options.get("soft_timeout"), f"queue {name!r}")
-    record = new_queue(name, time.time())._replace(**limits, options=json.dumps(options))
-    with bells.ringing(broker.database, bells.JOBS) as connection:
-        if not queues.add(connection, record):
-            changes = {**limits, "options": record.options}
-            queues.change(connection, name, **changes)
-            _gate_again(connection, record)
+    record = new_queue(name, broker.clock.time())._replace(**limits, options=json.dumps(options))
+
+    def act(connection: Connection) -> None:
+        old = queues.get(connection, name)
+        if old is None:
+            queues.add(connection, record)
+        elif old[2:] != record[2:]:
+            queues.change(connection, name, **limits, options=record.options)
+            if queue_limits(old) != queue_limits(record):
+                _limit_again(connection, record, broker.clock.time())
+
+    bells.changing(broker.database, act, bells.JOBS)
 
 
-def _gate_again(connection: Connection, queue: QueueRecord) -> None:
-    """Let limits that were changed hold for the jobs that wait already."""
+def _check_limits(name: str, limits: Mapping[str, Any]) -> None:
+    priority = limits["priority"]
+    if priority is not None and (not isinstance(priority, int) or isinstance(priority, bool)):
+        raise ConfigError(f"priority of queue {name!r} is a whole number, the lower served first, not {priority!r}.")
+    for limit in ("max_running", "max_per_worker", "rate_count"):
+        value = limits[limit]
+        if value is not None and (type(value) is not int or value < 1):
+            raise ConfigError(f"{limit} of queue {name!r} is {value!r}; it has to be a whole number, 1 or more.")
+    for limit in ("rate_period", "ageing"):
+        seconds(limits[limit], f"{limit} of queue {name!r}")
+
+
+def define_all(broker: Broker, wanted: Sequence[tuple[str, int | None, bool]]) -> None:
+    """Make queues, each told as (name, priority, whether that is to be so if it is there already)."""
+    names = [name for name, *_ in wanted]
+    double = next((name for name in names if names.count(name) > 1), None)
+    if double is not None:
+        raise ConfigError(f"queue {double!r} is named twice.")
+    now = broker.clock.time()
+
+    def act(connection: Connection) -> None:
+        for position, (name, priority, firm) in enumerate(wanted):
+            # A microsecond apart: those without a number are served in this order.
+            if not queues.add(connection, new_queue(name, now + position / 1e6, priority=priority)) and firm:
+                queues.change(connection, name, priority=priority)
+
+    bells.changing(broker.database, act, bells.JOBS)
+
+
+def _limit_again(connection: Connection, queue: QueueRecord, now: float) -> None:
+    """Let limits that were changed hold for the jobs that are there already."""
     limits = queue_limits(queue)
-    for limit in limits:
-        stored_gates.define(connection, limit.key, limit.count, limit.per)
-    wanted = {limit.key for limit in limits}
-    own = {f"queue:{queue.name}", f"rate:{queue.name}"}
-    now = time.time()
-    for record in [*jobs.waiting(connection, queue.name), *jobs.delayed(connection, queue.name)]:
-        old = set(gates.names(record.gates))
+    wanted = {limit.gate for limit in limits}
+    own = {Limit(queue.name, 1, per, kind="queue").gate for per in (None, 1.0)}
+    found = jobs.unfinished(connection, queue.name)  # and locked, which comes before the lock of the gates
+    stored_gates.lock(connection)
+    opened = {limit.gate for limit in limits if stored_gates.define(connection, limit.gate, limit.count, limit.per)}
+    held: Counter[str] = Counter()
+    back: list[tuple[str | None, bool]] = []
+    coming: list[gates.Arrival] = []
+    for job in found:
+        old = set(gates.names(job.gates))
         new = (old - own) | wanted
         if new == old:
             continue
-        jobs.regate(connection, record, sorted(new))
-        if record.state == State.READY:
-            gates.ended(connection, sorted(old), now, began=False)
-            gates.admit(connection, gates.Waiting(record.id, record.priority, record.place, tuple(sorted(new))), now)
-    gates.let_through(connection, [*wanted], now)
+        column = gates.column(new)
+        stands = job.state == State.PENDING and gates.leave(connection, job.id)
+        jobs.regate(connection, job.id, column, Mark.GATED)
+        if job.state == State.RUNNING:  # rates count what begins from now on
+            held.update({name: 1 for name in new - old if not name.startswith(gates.RATE)})
+            back.append((gates.column(old - new), True))
+        elif job.state == State.READY or stands:
+            if job.state == State.READY:
+                back.append((job.gates, False))
+            coming.append(gates.Arrival(job.id, queue.name, column or "[]", job.priority, job.place))
+    jobs.unready(connection, [each.job for each in coming])
+    stored_gates.hold(connection, held)
+    gates.arrive(connection, coming, now)
+    gates.let_through(connection, opened | gates.give_back(connection, back), now)
 
 
 def set_flags(broker: Broker, name: str, **flags: int) -> None:
     """Pause, drain or reopen a queue. Raises UnknownQueueError."""
-    with bells.ringing(broker.database, bells.JOBS) as connection:
+
+    def act(connection: Connection) -> None:
         known = {queue.name: queue for queue in queues.everything(connection)}
         if name not in known:
             open_queue(connection, known, name)  # "default" exists without having been made; others raise
         queues.change(connection, name, **flags)
+        if "paused" in flags:
+            (gates.pause if flags["paused"] else gates.resume)(connection, name, broker.clock.time())
+
+    bells.changing(broker.database, act, bells.JOBS)
 
 
 def purge(broker: Broker, name: str) -> int:
     """Remove the waiting jobs of a queue, and let those that need them know; returns how many they were."""
     count = 0
-    with bells.ringing(broker.database, bells.NEWS) as connection:
+    error = error_record(TaskCancelledError(f"Queue {name!r} was purged."))
+
+    def act(connection: Connection) -> list[str]:
         known = {queue.name: queue for queue in queues.everything(connection)}
         if name not in known:
             open_queue(connection, known, name)
-        follow = Consequences(connection, broker.values, time.time())
-        error = error_record(TaskCancelledError(f"Queue {name!r} was purged."))
-        while found := [
-            *jobs.waiting(connection, name, limit=_PAGE), *jobs.delayed(connection, name, limit=_PAGE)
-        ]:  # fmt: skip
-            follow.finish([follow.stop(record, State.CANCELLED, error) for record in found])
-            jobs.delete(connection, [record.id for record in found])
-            count += len(found)
+        stored_gates.lock(connection)  # before the locks of the jobs, as everywhere
+        listed = [*jobs.waiting(connection, name, limit=_PAGE), *jobs.delayed(connection, name, limit=_PAGE)]
+        found = jobs.get(connection, [record.id for record in listed], lock=True).values()
+        waiting = [record for record in found if record.state in (State.READY, State.PENDING)]
+        follow = Consequences(connection, broker.values, broker.clock.time())
+        follow.finish([follow.stop(record, State.CANCELLED, error) for record in waiting])
+        ids = [record.id for record in waiting]
+        sweeper.delete_of_jobs(connection, ids)
+        jobs.delete(connection, ids)
+        return ids
+
+    while found := bells.changing(broker.database, act, bells.NEWS, bells.JOBS):
+        count += len(found)
     return count
 
 
 def broadcast(broker: Broker, preparer: Preparer, args: tuple[Any, ...], kwargs: dict[str, Any]) -> list[Job]:
     """A job for each worker that is alive, on the queue that it alone serves."""
+    now = broker.clock.time()
     with broker.database.read() as connection:
-        now = time.time()
         workers = [worker.id for worker in queues.listed(connection) if not is_dead(worker, now)]
     places = STAMPS.next(max(1, len(workers)))
     new = [
-        preparer.job(args, kwargs, place, queue=f"{PERSONAL}{worker}", kind="broadcast")
+        preparer.job(args, kwargs, place, now, queue=f"{PERSONAL}{worker}", kind="broadcast")
         for worker, place in zip(workers, places, strict=False)
     ]
     return [Job(id_, broker) for id_ in broker.enqueue(new)]

@@ -22,5 +22,6 @@ def sweep(database: Database, now: float) -> int:
             removed += len(gone)
             if len(gone) < _AT_ONCE:
                 job_links.expire_keys(connection, now)
+                job_links.forget_revocations(connection, now)
                 queues.forget_workers(connection, now - _WORKERS)
                 return removed

@@ -12,15 +12,17 @@ import errno
 import os
 import select
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 from sqlalchemy import Connection
 
 from nbflow.model.errors import StorageError
 from nbflow.storage.database import Database
+
+T = TypeVar("T")
 
 JOBS = "jobs"  # there is something for workers: jobs, orders
 NEWS = "news"  # jobs ended, wrote or told how far they are
@@ -65,6 +67,21 @@ def ringing(database: Database, *topics: str) -> Iterator[Connection]:
             notify(connection, *topics)
     if database.dialect != "postgresql":
         ring(database, *topics)
+
+
+def changing(database: Database, action: Callable[[Connection], T], *topics: str) -> T:
+    """Run `action(connection)` as `database.retrying` does, and ring the bells of some topics; its result."""
+
+    def act(connection: Connection) -> T:
+        found = action(connection)
+        if database.dialect == "postgresql":
+            notify(connection, *topics)
+        return found
+
+    found = database.retrying(act)
+    if database.dialect != "postgresql":
+        ring(database, *topics)
+    return found
 
 
 def notify(connection: Connection, *topics: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 from sqlalchemy import Connection, and_, delete, insert, or_, select
 from sqlalchemy.dialects import postgresql, sqlite
@@ -12,9 +13,23 @@ from nbflow.storage import raw
 from nbflow.storage.schema import job_keys, job_needs, jobs, revocations
 
 
+class NeedResult(NamedTuple):
+    """How a job ended that another one needs."""
+
+    job: str
+    state: str | None  # None: it is gone
+    error_type: str | None
+
+    @property
+    def stopped(self) -> bool:
+        """Whether somebody cancelled it, or what it needed itself."""
+        cancelled = (self.error_type or "").endswith("TaskCancelledError")
+        return self.state == "cancelled" or (self.state == "skipped" and cancelled)
+
+
 def need(connection: Connection, rows: Sequence[NeedRecord]) -> None:
     """Let jobs wait for others."""
-    raw.many(connection, "INSERT INTO job_needs (job, position, needs) VALUES (?, ?, ?)", rows)
+    raw.many(connection, "INSERT INTO job_needs (job, position, needs) VALUES (?, ?, ?) ON CONFLICT DO NOTHING", rows)
 
 
 def needed_by(connection: Connection, job: str) -> list[str]:
@@ -28,15 +43,13 @@ def needs_of(connection: Connection, job: str) -> list[NeedRecord]:
     return [NeedRecord(*row) for row in connection.execute(statement)]
 
 
-def needed_results(connection: Connection, job: str) -> list[tuple[int, str, str | None]]:
-    """(position, id, state) of what a job needs; the state is None of a job that is gone."""
+def needed_results(connection: Connection, job: str) -> list[NeedResult]:
+    """How those ended that a job needs, in order."""
     statement = (
-        select(job_needs.c.position, job_needs.c.needs, jobs.c.state)
-        .select_from(job_needs.outerjoin(jobs, jobs.c.id == job_needs.c.needs))
-        .where(job_needs.c.job == job)
-        .order_by(job_needs.c.position)
+        "SELECT job_needs.needs, jobs.state, jobs.error_type FROM job_needs "
+        "LEFT JOIN jobs ON jobs.id = job_needs.needs WHERE job_needs.job = ? ORDER BY job_needs.position"
     )
-    return [(row[0], row[1], row[2]) for row in connection.execute(statement)]
+    return [NeedResult(*row) for row in raw.one(connection, statement, (job,))]
 
 
 def needed_by_unfinished(connection: Connection, ids: Sequence[str]) -> set[str]:
@@ -62,9 +75,10 @@ def take_key(connection: Connection, record: KeyRecord) -> bool:
 
 
 def key(connection: Connection, name: str) -> KeyRecord | None:
-    """Who holds a unique key."""
-    row = connection.execute(select(job_keys).where(job_keys.c.key == name).with_for_update()).first()
-    return KeyRecord(*row) if row is not None else None
+    """Who holds a unique key; nobody takes it over until the transaction ends."""
+    statement = f"SELECT * FROM job_keys WHERE key = ?{raw.for_update(connection)}"
+    row = raw.one(connection, statement, (name,)).first()
+    return KeyRecord._make(row) if row is not None else None
 
 
 def drop_key(connection: Connection, name: str, job: str, now: float | None = None) -> None:
@@ -89,6 +103,11 @@ def revoke(connection: Connection, record: RevocationRecord) -> None:
 def restore(connection: Connection, target: str) -> bool:
     """Take a revocation back; whether there was one."""
     return connection.execute(delete(revocations).where(revocations.c.target == target)).rowcount > 0
+
+
+def forget_revocations(connection: Connection, now: float) -> None:
+    """Remove the revocations whose time is over."""
+    connection.execute(delete(revocations).where(revocations.c.until <= now))
 
 
 def revoked(connection: Connection) -> dict[str, RevocationRecord]:

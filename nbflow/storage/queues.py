@@ -47,6 +47,11 @@ def get(connection: Connection, name: str) -> QueueRecord | None:
     return QueueRecord._make(row) if row is not None else None
 
 
+def is_paused(connection: Connection, name: str) -> bool:
+    """Whether a queue hands out nothing."""
+    return bool(raw.one(connection, "SELECT paused FROM queues WHERE name = ?", (name,)).scalar())
+
+
 def register(connection: Connection, record: WorkerRecord) -> None:
     """Store a new worker."""
     connection.execute(insert(workers).values(record._asdict()))

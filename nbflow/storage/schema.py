@@ -38,11 +38,14 @@ version_table = Table(
 _TYPES: dict[type, Any] = {str: Text, int: BigInteger, float: Float(53), bytes: LargeBinary}
 
 
-def _table(name: str, record: type, *key: str) -> Table:
+_ID, _NAME = 64, 255  # characters of keys: of ids, and of what people name, with what is put before it
+
+
+def _table(name: str, record: type, *key: str, width: int = _ID) -> Table:
     columns = []
     for field, annotation in get_type_hints(record).items():
         kinds = get_args(annotation) or (annotation,)
-        column_type = String(64) if field in key and kinds[0] is str else _TYPES[kinds[0]]
+        column_type = String(width) if field in key and kinds[0] is str else _TYPES[kinds[0]]
         columns.append(
             Column(field, column_type, primary_key=field in key, nullable=len(kinds) > 1, autoincrement=False)
         )
@@ -61,15 +64,16 @@ cache = _table("cache", records.CacheRecord, "key")
 
 jobs = _table("jobs", queueing.JobRecord, "id")
 job_needs = _table("job_needs", queueing.NeedRecord, "job", "position")
-gates = _table("gates", queueing.GateRecord, "name")
-gate_waits = _table("gate_waits", queueing.GateWaitRecord, "gate", "priority", "place", "job")
-gate_starts = _table("gate_starts", queueing.GateStartRecord, "gate", "job", "time")
-job_keys = _table("job_keys", queueing.KeyRecord, "key")
-revocations = _table("revocations", queueing.RevocationRecord, "target")
-queues = _table("queues", queueing.QueueRecord, "name")
+gates = _table("gates", queueing.GateRecord, "name", width=_NAME)
+gate_lines = _table("gate_lines", queueing.GateLineRecord, "line")
+gate_waits = _table("gate_waits", queueing.GateWaitRecord, "line", "priority", "place", "job")
+gate_starts = _table("gate_starts", queueing.GateStartRecord, "gate", "job", "time", width=_NAME)
+job_keys = _table("job_keys", queueing.KeyRecord, "key", width=_NAME)
+revocations = _table("revocations", queueing.RevocationRecord, "target", width=_NAME)
+queues = _table("queues", queueing.QueueRecord, "name", width=_NAME)
 workers = _table("workers", queueing.WorkerRecord, "id")
-schedules = _table("schedules", queueing.ScheduleRecord, "name")
-firings = _table("firings", queueing.FiringRecord, "schedule", "logical_time")
+schedules = _table("schedules", queueing.ScheduleRecord, "name", width=_NAME)
+firings = _table("firings", queueing.FiringRecord, "schedule", "logical_time", width=_NAME)
 signals = _table("signals", queueing.SignalRecord, "run", "number")
 
 
@@ -88,6 +92,8 @@ _partial("jobs_of_run", "run IS NOT NULL", jobs.c.run, jobs.c.state)
 _partial("jobs_of_batch", "batch IS NOT NULL", jobs.c.batch)
 _partial("jobs_of_schedule", "schedule IS NOT NULL AND finished_at IS NULL", jobs.c.schedule)
 Index("needs_by_needed", job_needs.c.needs)
+Index("lines_by_gate", gate_lines.c.gate)
+Index("lines_by_queue", gate_lines.c.queue)
 Index("waits_by_job", gate_waits.c.job)
 Index("starts_by_time", gate_starts.c.gate, gate_starts.c.time)
 _partial("schedules_by_time", "paused = 0", schedules.c.next_at)

@@ -23,12 +23,18 @@ def delete_runs(connection: Connection, runs: Sequence[str]) -> None:
         connection.execute(delete(schema.runs).where(schema.runs.c.id.in_(part)))
 
 
+def delete_tries(connection: Connection, jobs: Sequence[str]) -> None:
+    """Remove the tries of jobs and their output."""
+    for start in range(0, len(jobs), _AT_ONCE):
+        for table in (schema.attempts, schema.logs):
+            connection.execute(delete(table).where(table.c.run.in_(jobs[start : start + _AT_ONCE])))
+
+
 def delete_of_jobs(connection: Connection, jobs: Sequence[str]) -> None:
     """Remove the tries, the output and the needs of jobs."""
+    delete_tries(connection, jobs)
     for start in range(0, len(jobs), _AT_ONCE):
         part = jobs[start : start + _AT_ONCE]
-        for table in (schema.attempts, schema.logs):
-            connection.execute(delete(table).where(table.c.run.in_(part)))
         connection.execute(delete(schema.job_needs).where(schema.job_needs.c.job.in_(part)))
 
 

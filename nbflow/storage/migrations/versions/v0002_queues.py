@@ -84,38 +84,49 @@ def _create_jobs() -> None:
 def _create_limits() -> None:
     op.create_table(
         "gates",
-        sa.Column("name", sa.String(64), primary_key=True),
+        sa.Column("name", sa.String(255), primary_key=True),
         sa.Column("capacity", sa.BigInteger(), nullable=False),
         sa.Column("period", sa.Float(53), nullable=True),
         sa.Column("held", sa.BigInteger(), nullable=False),
         sa.Column("wake_at", sa.Float(53), nullable=True),
     )
     op.create_table(
+        "gate_lines",
+        sa.Column("line", sa.String(64), primary_key=True),
+        sa.Column("queue", sa.Text(), nullable=False),
+        sa.Column("gates", sa.Text(), nullable=False),
+        sa.Column("gate", sa.Text(), nullable=False),
+        sa.Column("priority", sa.BigInteger(), nullable=False),
+        sa.Column("place", sa.BigInteger(), nullable=False),
+    )
+    op.create_table(
         "gate_waits",
-        sa.Column("gate", sa.String(64), primary_key=True),
+        sa.Column("line", sa.String(64), primary_key=True),
         sa.Column("priority", sa.BigInteger(), primary_key=True, autoincrement=False),
         sa.Column("place", sa.BigInteger(), primary_key=True, autoincrement=False),
         sa.Column("job", sa.String(64), primary_key=True),
     )
     op.create_table(
         "gate_starts",
-        sa.Column("gate", sa.String(64), primary_key=True),
-        sa.Column("job", sa.String(64), primary_key=True),
+        sa.Column("gate", sa.String(255), primary_key=True),
+        sa.Column("job", sa.String(255), primary_key=True),
         sa.Column("time", sa.Float(53), primary_key=True, autoincrement=False),
     )
     op.create_table(
         "job_keys",
-        sa.Column("key", sa.String(64), primary_key=True),
+        sa.Column("key", sa.String(255), primary_key=True),
         sa.Column("job", sa.Text(), nullable=False),
         sa.Column("until", sa.Float(53), nullable=True),
     )
     op.create_table(
         "revocations",
-        sa.Column("target", sa.String(64), primary_key=True),
+        sa.Column("target", sa.String(255), primary_key=True),
         sa.Column("until", sa.Float(53), nullable=True),
         sa.Column("once", sa.BigInteger(), nullable=False),
         sa.Column("created_at", sa.Float(53), nullable=False),
     )
+    op.create_index("lines_by_gate", "gate_lines", ["gate"])
+    op.create_index("lines_by_queue", "gate_lines", ["queue"])
     op.create_index("waits_by_job", "gate_waits", ["job"])
     op.create_index("starts_by_time", "gate_starts", ["gate", "time"])
 
@@ -123,7 +134,7 @@ def _create_limits() -> None:
 def _create_places() -> None:
     op.create_table(
         "queues",
-        sa.Column("name", sa.String(64), primary_key=True),
+        sa.Column("name", sa.String(255), primary_key=True),
         sa.Column("priority", sa.BigInteger(), nullable=True),
         sa.Column("paused", sa.BigInteger(), nullable=False),
         sa.Column("draining", sa.BigInteger(), nullable=False),
@@ -159,7 +170,7 @@ def _create_places() -> None:
 def _create_schedules() -> None:
     op.create_table(
         "schedules",
-        sa.Column("name", sa.String(64), primary_key=True),
+        sa.Column("name", sa.String(255), primary_key=True),
         sa.Column("kind", sa.Text(), nullable=False),
         sa.Column("expression", sa.Text(), nullable=False),
         sa.Column("zone", sa.Text(), nullable=False),
@@ -182,7 +193,7 @@ def _create_schedules() -> None:
     )
     op.create_table(
         "firings",
-        sa.Column("schedule", sa.String(64), primary_key=True),
+        sa.Column("schedule", sa.String(255), primary_key=True),
         sa.Column("logical_time", sa.Float(53), primary_key=True, autoincrement=False),
         sa.Column("outcome", sa.Text(), nullable=False),
         sa.Column("job", sa.Text(), nullable=True),

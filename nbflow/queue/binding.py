@@ -1,0 +1,169 @@
+"""Storing jobs that something is bound to: a unique key, limits, other jobs that they need."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from sqlalchemy import Connection
+
+from nbflow.model.errors import JobExistsError, JobNotFoundError, QueueError
+from nbflow.model.jobs import JobRecord, KeyRecord, Mark, NeedRecord
+from nbflow.model.states import State
+from nbflow.queue import gates
+from nbflow.queue.consequences import UNBOUND, Consequences
+from nbflow.storage import gates as stored_gates
+from nbflow.storage import job_links, jobs
+from nbflow.values.store import ValueStore
+
+if TYPE_CHECKING:
+    from nbflow.queue.broker import NewJob
+    from nbflow.queue.options import Limit, Unique
+
+_WAITING = (State.PENDING, State.READY)
+_TRIES = 10  # to take a key that others take and free meanwhile
+
+
+class Binder:
+    """Stores such jobs inside one transaction. `close` has to be called at its end."""
+
+    def __init__(self, connection: Connection, values: ValueStore, now: float, *, later: bool) -> None:
+        """`later`: leave to workers whatever locks what others need, since nobody knows how long this will take."""
+        self._connection = connection
+        self._follow = Consequences(connection, values, now)
+        self._now = now
+        self._later = later
+        self._renamed: dict[str, str] = {}  # jobs that others stand for
+        self._defined: set[Limit] = set()
+        self._opened: set[str] = set()  # gates that let more through than before
+        self._arriving: list[JobRecord] = []
+        self._free: list[JobRecord] = []  # all that they need has ended
+
+    def add(self, new: NewJob, limits: tuple[Limit, ...]) -> str:
+        """Store a job, unless another one holds its key; returns the id of that which there is."""
+        record, replaced = new.record, None
+        if new.unique is not None:
+            holder, other = self._claim_key(record, new.unique)
+            if holder != record.id:
+                self._renamed[record.id] = holder
+                if not new.unique.debounce or other is None or other.state not in _WAITING:
+                    return holder
+            record = record._replace(unique_key=new.unique.key, marks=int(record.marks | Mark.UNIQUE))
+            if other is not None:
+                replaced, record = other, self._instead(other, record, new.unique)
+        if limits:
+            self._define(limits)
+            names = gates.column(limit.gate for limit in limits)
+            record = record._replace(gates=names, marks=int(record.marks | Mark.GATED))
+        needs = [self._renamed.get(need, need) for need in new.needs]
+        waits = record.due_at is not None and record.due_at > self._now
+        if needs or (limits and not waits):
+            record = record._replace(state=State.PENDING.value, ready_at=None)
+        if self._later and (needs or limits) and not waits:
+            record = record._replace(due_at=self._now)
+        if self._later and needs:
+            record = record._replace(waiting=UNBOUND)
+        self._store(record, replaced)
+        if needs:
+            self._bind(record, needs)
+        elif limits and not waits and not self._later:
+            self._arriving.append(record)
+        return record.id
+
+    def close(self) -> None:
+        """Let those go that can."""
+        if self._opened:
+            stored_gates.lock(self._connection)
+            gates.let_through(self._connection, self._opened, self._now)
+        self._follow.let_go(self._arriving)
+        for record in self._free:
+            self._follow.finish(self._follow.decide(record))
+
+    def _define(self, limits: tuple[Limit, ...]) -> None:
+        for limit in limits:
+            if limit not in self._defined:
+                self._defined.add(limit)
+                if stored_gates.define(self._connection, limit.gate, limit.count, limit.per):
+                    self._opened.add(limit.gate)
+
+    def _store(self, record: JobRecord, replaced: JobRecord | None) -> None:
+        if replaced is None:
+            jobs.insert(self._connection, [record])
+            return
+        if replaced.state == State.PENDING:
+            gates.leave(self._connection, record.id)
+        elif replaced.gates:
+            freed = gates.give_back(self._connection, [(replaced.gates, False)])
+            gates.let_through(self._connection, freed, self._now)
+        job_links.forget_needs(self._connection, [record.id])
+        changes = {name: getattr(record, name) for name in _REPLACED}
+        jobs.change(self._connection, record.id, **changes)
+        if record.state == State.READY:
+            jobs.make_ready(self._connection, [record.id], self._now)
+
+    def _instead(self, other: JobRecord, record: JobRecord, unique: Unique) -> JobRecord:
+        """A waiting job with the call of a later one."""
+        due = record.due_at
+        if due is not None and unique.latest is not None:
+            due = min(due, other.enqueued_at + unique.latest)
+        marks = (other.marks & ~Mark.GATED) | Mark.UNIQUE
+        return record._replace(id=other.id, place=other.place, marks=int(marks), due_at=due, waiting=0)
+
+    def _bind(self, record: JobRecord, needs: list[str]) -> None:
+        """Let a job wait for others."""
+        known = jobs.states(self._connection, sorted(set(needs)))
+        missing = [need for need in needs if need not in known]
+        if missing:
+            raise JobNotFoundError(
+                f"{record.name!r} needs job {missing[0]!r}, which there is not (any more). Enqueue that one first, or "
+                "keep it for longer: success_ttl=None.",
+                job=missing[0],
+            )
+        rows = [NeedRecord(record.id, position, need) for position, need in enumerate(needs)]
+        job_links.need(self._connection, rows)
+        if not self._later and self._follow.bind(record) == 0:
+            self._free.append(record)
+
+    def _claim_key(self, record: JobRecord, unique: Unique) -> tuple[str, JobRecord | None]:
+        """Take a unique key for a job; returns the id of that which has it then, and its row if it is another one."""
+        until = self._now + unique.window if unique.window is not None else None
+        for _ in range(_TRIES):
+            if job_links.take_key(self._connection, KeyRecord(unique.key, record.id, until)):
+                return record.id, None
+            held = job_links.key(self._connection, unique.key)
+            if held is None:
+                continue
+            if held.job == record.id:
+                return record.id, None
+            other = self._holder(held.job, unique)
+            if not _blocks(held, other, unique, self._now):
+                job_links.drop_key(self._connection, unique.key, held.job)
+                continue
+            if unique.clash == "error":
+                raise JobExistsError(
+                    f"There is a job with the key {unique.key!r} already: {held.job}. Wait for it, cancel it, or take "
+                    "what there is: Unique(key, clash='existing').",
+                    job=held.job,
+                )
+            return held.job, other
+        raise QueueError(f"The key {unique.key!r} is taken and freed all the time; try again.")
+
+    def _holder(self, job: str, unique: Unique) -> JobRecord | None:
+        if not unique.debounce:
+            return jobs.get(self._connection, [job]).get(job)
+        stored_gates.lock(self._connection)  # before the lock of the row, as everywhere
+        return jobs.get(self._connection, [job], lock=True).get(job)
+
+
+_REPLACED = (
+    "state", "priority", "payload", "policy", "name", "timeout", "soft_timeout", "due_at", "expires_at", "waiting",
+    "marks", "gates", "meta", "tags",
+)  # fmt: skip
+
+
+def _blocks(held: KeyRecord, other: JobRecord | None, unique: Unique, now: float) -> bool:
+    """Whether the holder of a key keeps another job out."""
+    if held.until is not None:
+        return held.until > now
+    if other is None or State(other.state).finished:
+        return False
+    return unique.scope == "active" or other.state != State.RUNNING

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import functools
 import json
+import math
 import random
 from collections import Counter
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeGuard
 
 from nbflow.model.jobs import ClaimedJob
 from nbflow.model.policies import Retry
@@ -85,6 +86,8 @@ class Ledger:
         named: dict[str, Any] = {"tolerant": tolerant}
         if job.logical_time is not None:
             named["logical"] = (job.logical_time, policy.get("zone"))
+        if "expires" in policy:
+            named["expires"] = policy["expires"]
         inputs = Inputs((job.payload or b"", job.id, job.attempt - job.losses, needed), named)
         spec = self._spec(job.name, bool(policy.get("async")))
         key = policy.get("key") or f"job {job.id}"
@@ -129,7 +132,7 @@ class Ledger:
                 )
         elif type(report) is Progress:
             old = news.progress.get(each.job.id, (None, ""))
-            value = report.value if report.value is not None else old[0]
+            value = float(report.value) if _is_number(report.value) else old[0]
             news.progress[each.job.id] = (value, report.message or old[1])
         elif type(report) is Finished:
             del self._in_hand[report.ticket]
@@ -175,9 +178,17 @@ def _no_news() -> News:
 
 @functools.lru_cache(maxsize=1_000)
 def parsed(policy: str | None) -> dict[str, Any]:
-    """The policy of a job. Not to be changed."""
-    found: dict[str, Any] = json.loads(policy) if policy else {}
+    """The policy of a job. Not to be changed. It is {"unreadable": True} of one that somebody spoilt."""
+    try:
+        found: dict[str, Any] = json.loads(policy) if policy else {}
+    except ValueError:
+        return {"unreadable": True}
     return found
+
+
+def _is_number(value: object) -> TypeGuard[float]:
+    """Whether a job told a number of itself, and not whatever came to its mind."""
+    return isinstance(value, (int, float)) and math.isfinite(value)
 
 
 def attempt_record(each: InHand, end: Finished, worker: str) -> AttemptRecord:

@@ -9,22 +9,33 @@ from typing import NamedTuple
 
 from sqlalchemy import Connection
 
-from nbflow.model.errors import JobNotFoundError, TaskCancelledError
+from nbflow.model.errors import JobNotFoundError, QueueError, TaskCancelledError
 from nbflow.model.jobs import ClaimedJob, HeldJob, JobEnd, JobRecord, Mark, QueueRecord
 from nbflow.model.ports import Finished
 from nbflow.model.records import AttemptRecord, LogRecord
 from nbflow.model.states import State
 from nbflow.queue import gates
 from nbflow.queue.broker import FRONT, STAMPS, before_all
-from nbflow.queue.calls import Needed
+from nbflow.queue.calls import Needed, TooLateError
 from nbflow.queue.consequences import Consequences, Ended
-from nbflow.queue.ledger import InHand, News, attempt_record, is_numbered, may_be_lost_again, retry_after_timeout
+from nbflow.queue.ledger import (
+    InHand,
+    News,
+    attempt_record,
+    is_numbered,
+    may_be_lost_again,
+    parsed,
+    retry_after_timeout,
+)
 from nbflow.running.failure import error_record
 from nbflow.storage import job_links, jobs, queues
 from nbflow.storage.upserts import Upsert
 from nbflow.values.store import ValueStore
 
 Wanted = Callable[[QueueRecord], int]  # how many jobs of a queue the worker takes at most
+
+
+_TOO_LATE = f"{TooLateError.__module__}.{TooLateError.__qualname__}"
 
 
 class Claim(NamedTuple):
@@ -91,6 +102,7 @@ class Turn:
             self._suspend(job, again.at, again.wakes)
             return True
         place = STAMPS.next()[0] if again.end else None
+        jobs.change(self._connection, job.id, expires_at=None)  # it was begun in time
         if job.gates and (again.at is None or again.at <= self._now):
             jobs.postpone(self._connection, job.id, None, place)
             self._line_up(job._replace(place=job.place if place is None else place))
@@ -131,6 +143,8 @@ class Turn:
         state = State.CANCELLED if each.abort and end.state is not State.SUCCEEDED else end.state
         if end.again is not None:  # it wanted to go on, but was aborted
             state = State.CANCELLED
+        if error is not None and error.type == _TOO_LATE:
+            state = State.EXPIRED
         keep = job.success_ttl if state is State.SUCCEEDED else job.failure_ttl
         kept = self._now + keep if keep is not None else None
         if state is State.SUCCEEDED and value is not None:
@@ -161,7 +175,7 @@ class Turn:
             found += jobs.claim(self._connection, self._worker, queue.name, count)
             if len(found) >= most:
                 break
-        found = self._not_revoked(found)
+        found = self._readable(self._not_revoked(found))
         for job in found:
             if job.gates:
                 gates.began(self._connection, job.id, gates.names(job.gates), self._now)
@@ -184,6 +198,14 @@ class Turn:
                 revoked.pop(found.target)
             self._end([(InHand(job), _revoked(job, self._now))], began=False)
         return kept
+
+    def _readable(self, claimed: list[ClaimedJob]) -> list[ClaimedJob]:
+        """End the jobs of which nobody can tell how to run them, lest they end one worker after the other."""
+        spoilt = [job for job in claimed if job.policy is not None and "unreadable" in parsed(job.policy)]
+        if not spoilt:
+            return claimed
+        self._end([(InHand(job), _spoilt(job, self._now)) for job in spoilt], began=False)
+        return [job for job in claimed if job not in spoilt]
 
     def _begin_unique(self, job: ClaimedJob) -> None:
         """Free the key of a job that was to be the only one for as long as it waited."""
@@ -216,6 +238,12 @@ def _renewed(each: InHand, held: HeldJob | None) -> bool:
 def _revoked(job: ClaimedJob, now: float) -> Finished:
     error = error_record(TaskCancelledError(f"{job.name!r} was revoked before it began ({job.id})."))
     return Finished(0, State.CANCELLED, now, now, "", 0, None, error)
+
+
+def _spoilt(job: ClaimedJob, now: float) -> Finished:
+    text = f"The policy of {job.name!r} ({job.id}) cannot be read: it was changed in the database. Enqueue it anew."
+    error = error_record(QueueError(text))
+    return Finished(0, State.FAILED, now, now, "", 0, None, error)
 
 
 def _came_of(record: JobRecord) -> Needed:

@@ -184,14 +184,15 @@ class Worker:
                 raise LostError("Others have taken over the jobs of this worker.")
             turn = Turn(connection, self.id, self._values, now)
             turn.tell(news)
-            if self._next.get("due", 0.0) <= now:
+            # What was enqueued meanwhile may be due, or have expired: neither is known from the last time.
+            due = _next_due(connection) if self._heard else self._next["due"]
+            if due is not None and due <= now:
                 turn.tick()
                 turn.freed = True
             claims = turn.claim(wanted, room) if room and (self._more or turn.freed) else []
             if self._database.dialect == "postgresql":
                 bells.notify(connection, *self._topics(news, freed=turn.freed))
-            look = turn.freed or self._heard
-            return claims, turn.freed, _next_due(connection) if look else self._next["due"]
+            return claims, turn.freed, _next_due(connection) if turn.freed else due
 
         claims, freed, due = self._database.retrying(act)
         ledger.told(news)

@@ -79,11 +79,12 @@ def put_back(
     connection: Connection, ids: Sequence[str], *, place_shift: int = 0, uncounted: bool = False, lost: bool = False
 ) -> None:
     """Make running jobs ready again; `uncounted` takes back the try, `lost` counts it as lost with its process."""
-    rows = [(place_shift, int(uncounted), int(lost), job) for job in ids]
+    rows = [(place_shift, int(uncounted), int(lost), int(lost), job) for job in ids]
     raw.many(
         connection,
         "UPDATE jobs SET state = 'ready', place = CASE WHEN place > 0 THEN place - ? ELSE place END, "
-        "attempt = attempt - ?, losses = losses + ?, started_at = NULL, abort = 0 WHERE id = ?",
+        "attempt = attempt - ?, losses = losses + ?, started_at = NULL, abort = 0, "
+        "expires_at = CASE WHEN ? = 1 THEN NULL ELSE expires_at END WHERE id = ?",
         rows,
     )
 
@@ -246,7 +247,8 @@ def started(connection: Connection, times: Sequence[tuple[str, float]]) -> None:
 
 def told(connection: Connection, rows: Sequence[tuple[float | None, str, str]]) -> None:
     """Store (progress, message, id) of running jobs."""
-    raw.many(connection, "UPDATE jobs SET progress = ?, message = ? WHERE id = ?", rows)
+    written = [(value, storable(message), job) for value, message, job in rows]
+    raw.many(connection, "UPDATE jobs SET progress = ?, message = ? WHERE id = ?", written)
 
 
 def of_run(connection: Connection, run: str, states: Sequence[str]) -> list[JobRecord]:

@@ -137,6 +137,14 @@ class S3Server:
         self.stop()
         shutil.rmtree(self._folder, ignore_errors=True)
 
+    def make_older(self, seconds: float) -> None:
+        """Have everything been written so much earlier."""
+        self.stop()  # it remembers what it has seen
+        for path in (self._folder / "data").rglob("*"):
+            written = path.stat().st_mtime - seconds
+            os.utime(path, (written, written))
+        self.start()
+
     def new_bucket(self) -> str:
         """The name of a new, empty bucket."""
         import fsspec

@@ -19,7 +19,7 @@ from rich.table import Table
 from rich.text import Text
 
 from nbflow.cli.output import Db, Json, console, print_json
-from nbflow.model.errors import ConfigError, DatabaseCorruptError, DatabaseMissingError, NbflowError, StorageError
+from nbflow.model.errors import ConfigError, DatabaseCorruptError, DatabaseMissingError, NbflowError
 from nbflow.views.words import bytes_text
 
 _EXTRAS = {  # extra → a module that it brings, and its package
@@ -101,13 +101,13 @@ def _database(db: str | None) -> str:
 def _artifacts(url: str) -> str:
     from nbflow.values.artifacts import open_store
 
-    found = open_store(url).names()
-    told = f"{url}, {len(found)} files, {bytes_text(sum(size for _, size, _ in found))}"
+    store = open_store(url, patience=0.0)
+    store.check()
+    found = store.names()
+    told = f"{store.shown}, {len(found)} files, {bytes_text(sum(size for _, size, _ in found))}"
     if "://" in url:
         return told
     folder = next(folder for folder in (Path(url), *Path(url).absolute().parents) if folder.exists())
-    if not os.access(folder, os.W_OK):
-        raise StorageError(f"{url} cannot be written to. Correct the rights of {folder}, or set NBFLOW_ARTIFACTS.")
     return f"{told}, {bytes_text(shutil.disk_usage(folder).free)} free"
 
 

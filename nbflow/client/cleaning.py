@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
 
 from nbflow import settings
 from nbflow.engine import stores
 from nbflow.model.errors import SignatureError
+from nbflow.values.blobs import GRACE
 
-_GRACE = 3600.0  # seconds for which a new artifact is kept though nothing refers to it: its run may still go on
+if TYPE_CHECKING:
+    from nbflow.storage.database import Database
+    from nbflow.values.store import ValueStore
 
 
 @dataclass
@@ -27,34 +32,54 @@ def plan(before: float | None, *, db: str | None = None) -> Plan:
     from nbflow.storage import cache, sweeper
 
     database, values, now = stores.database(db, create=False), stores.value_store(settings.current()), time.time()
-    out = Plan()
-    with database.read() as connection:
-        out.runs = sweeper.older_than(connection, before) if before is not None else []
-        out.expired = cache.count_expired(connection, now)
-        used = sweeper.referenced(connection, without_runs=out.runs)
-        for blob in sweeper.packed(connection, without_runs=out.runs):
+
+    def look(connection: Any) -> Plan:
+        runs = sweeper.older_than(connection, before) if before is not None else []
+        return Plan(runs, cache.count_expired(connection, now))
+
+    out = database.retrying(look, write=False)
+    unused, _ = _unused(database, values, out.runs, now)
+    out.artifacts, out.size = list(unused), sum(unused.values())
+    return out
+
+
+def carry_out(given: Plan, *, db: str | None = None) -> None:
+    """Remove what a plan names, except for artifacts that have come into use since."""
+    from nbflow.storage import cache, sweeper
+
+    database, values, now = stores.database(db, create=False), stores.value_store(settings.current()), time.time()
+
+    def remove(connection: Any) -> None:
+        sweeper.delete_runs(connection, given.runs)
+        cache.expire(connection, now)
+
+    database.retrying(remove)
+    unused, before = _unused(database, values, (), now)
+    for name in given.artifacts:
+        if name in unused:
+            values.artifacts.delete(name, before)
+    sweeper.vacuum(database)
+
+
+def _unused(
+    database: Database, values: ValueStore, without_runs: Sequence[str], now: float
+) -> tuple[dict[str, int], float]:
+    """Size of each artifact that nothing refers to, by name, and the time before which such ones were written."""
+    from nbflow.storage import runs, sweeper
+
+    def look(connection: Any) -> tuple[set[str], float]:
+        used = sweeper.referenced(connection, without_runs=without_runs)
+        for blob in sweeper.packed(connection, without_runs=without_runs):
             try:
                 stored = values.unseal_stored(blob)
             except SignatureError:
                 continue  # of another deployment, whose artifacts are not ours to judge
             if stored.uri is not None:
                 used.add(stored.uri)
-    for name, size, modified in values.artifacts.names():
-        if name not in used and modified < now - _GRACE:
-            out.artifacts.append(name)
-            out.size += size
-    return out
+        # The arguments of a task that waits are known to its run alone until the task has ended.
+        return used, min(now, runs.oldest_live(connection, now)) - GRACE
 
-
-def carry_out(given: Plan, *, db: str | None = None) -> None:
-    """Remove what a plan names."""
-    from nbflow.storage import cache, sweeper
-
-    database = stores.database(db, create=False)
-    with database.write() as connection:
-        sweeper.delete_runs(connection, given.runs)
-        cache.expire(connection, time.time())
-    store = stores.value_store(settings.current()).artifacts
-    for name in given.artifacts:
-        store.delete(name)
-    sweeper.vacuum(database)
+    # Listed before the database is read: what has come into use since is referred to, or too young.
+    listed = values.artifacts.names()
+    used, before = database.retrying(look, write=False)
+    return {name: size for name, size, modified in listed if name not in used and modified < before}, before

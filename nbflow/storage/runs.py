@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import socket
 from typing import Any
 
@@ -85,6 +86,12 @@ def latest(
 def count(connection: Connection) -> int:
     """How many runs there are."""
     return connection.execute(select(func.count()).select_from(runs)).scalar_one()
+
+
+def oldest_live(connection: Connection, now: float) -> float:
+    """When the oldest run began that some process executes; infinity if none does."""
+    held = and_(runs.c.state.in_(_UNFINISHED), runs.c.owner.is_not(None), runs.c.lease_until > now - _SLACK)
+    return connection.execute(select(func.min(runs.c.created_at)).where(held)).scalar() or math.inf
 
 
 def claim(

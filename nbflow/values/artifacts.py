@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from nbflow.model.errors import DiskFullError, StorageError
+from nbflow.model.patience import PATIENCE
 from nbflow.model.ports import ArtifactStore
 from nbflow.values.blobs import FRESH, TEMPORARY, is_ours, missing
 from nbflow.values.mapped import map_private
@@ -21,13 +22,16 @@ from nbflow.values.remote_errors import FULL
 __all__ = ["FsspecStore", "LocalStore", "open_store"]
 
 
-def open_store(url: str) -> ArtifactStore:
-    """Return the store at a path, a `file://` URL, or any other URL that fsspec knows (`s3://bucket/prefix`)."""
+def open_store(url: str, *, patience: float = PATIENCE) -> ArtifactStore:
+    """Return the store at a path, a `file://` URL, or any other URL that fsspec knows (`s3://bucket/prefix`).
+
+    `patience`: seconds for which one that does not answer is tried again.
+    """
     if "://" not in url:
         return LocalStore(url)
     if url.startswith(("file://", "local://")):
         return LocalStore(url.split("://", 1)[1])
-    return FsspecStore(url)
+    return FsspecStore(url, patience=patience)
 
 
 class LocalStore:

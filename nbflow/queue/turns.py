@@ -175,7 +175,9 @@ class Turn:
             found += jobs.claim(self._connection, self._worker, queue.name, count)
             if len(found) >= most:
                 break
+        claimed = len(found)
         found = self._readable(self._not_revoked(found))
+        self.freed |= len(found) < claimed  # there is room for others
         for job in found:
             if job.gates:
                 gates.began(self._connection, job.id, gates.names(job.gates), self._now)

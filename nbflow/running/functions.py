@@ -40,9 +40,11 @@ def pack(function: Callable[..., Any], what: str) -> Reference | Code:
 
 
 def unpack(packed: Reference | Code) -> Callable[..., Any]:
-    """The function."""
+    """The function. Raises ImportError or AttributeError if it is not there any more."""
     if isinstance(packed, Reference):
         found = _find(import_module(packed.module), packed.qualname)
+        if found is None:
+            raise AttributeError(f"module {packed.module!r} has no attribute {packed.qualname!r}")
         for _ in range(packed.unwrap):
             found = found.__wrapped__
     else:

@@ -9,7 +9,7 @@ import types
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from datetime import timedelta
-from typing import Any, Generic, ParamSpec, TypeVar, cast, overload
+from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar, cast, overload
 
 from nbflow.engine.frames import FRAME
 from nbflow.engine.placeholders import is_placeholder
@@ -17,6 +17,10 @@ from nbflow.model.errors import DefinitionError
 from nbflow.model.names import check_name
 from nbflow.model.policies import Cache, Resources, retry_policy
 from nbflow.model.specs import StepSpec
+from nbflow.queue.options import check_timeouts
+
+if TYPE_CHECKING:
+    from nbflow.queue.job import Job
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -53,6 +57,12 @@ class Step(Generic[P, R]):
         if frame is not None and any(is_placeholder(value) for value in values):
             return cast("list[R]", frame.call(_mapping(self), (values, constants), {}))
         return [self(*items, **constants) for items in zip(*values, strict=True)]
+
+    def enqueue(self, /, *args: P.args, **kwargs: P.kwargs) -> Job:
+        """Put a call on the step's queue, or the default one, as `Queue().enqueue(step, ...)` does."""
+        from nbflow.queue.queue import Queue
+
+        return Queue().enqueue(self, *args, **kwargs)
 
     def with_options(self, **options: Any) -> Step[P, R]:
         """The same function with other options; see `step` for their names."""
@@ -106,9 +116,11 @@ def step(
     backoff: float = 1.0,
     cap: float | None = None,
     jitter: float = 0.0,
-    retry_on: type[BaseException] | tuple[type[BaseException], ...] = Exception,
+    retry_on: type[BaseException] | tuple[type[BaseException], ...] | Callable[[BaseException], bool] = Exception,
     never_retry_on: type[BaseException] | tuple[type[BaseException], ...] = (),
     timeout: float | timedelta | None = None,
+    soft_timeout: float | timedelta | None = None,
+    queue: Any = None,
     cache: bool | float | timedelta = False,
     version: str | None = None,
     executor: str | None = None,
@@ -125,8 +137,12 @@ def step(function: Callable[..., Any] | None = None, /, **options: Any) -> Any:
     delay: seconds before each retry, one number or one for each.
     backoff: factor on the delay for each retry past the given delays; cap: longest delay in seconds;
         jitter: random share of the delay, 0 to 1.
-    retry_on, never_retry_on: exception types that are, or are not, retried; default: all but cancellation.
+    retry_on, never_retry_on: exception types that are, or are not, retried; default: all but cancellation. retry_on may
+        also be a function that is given the exception and says whether to retry.
     timeout: seconds (or a timedelta) one attempt may take; then it ends with StepTimeoutError.
+    soft_timeout: seconds (or a timedelta), fewer than those, after which SoftTimeoutError is raised once inside the
+        function, so that it can clean up; a coroutine is cancelled at its next await.
+    queue: the queue, or its name, that its jobs go to if the call names no other.
     cache: True to reuse the result in later runs as long as code and inputs are the same; a number of seconds or
         a timedelta limits for how long.
     version: a text that is part of the step's identity; change it to make cached results invalid.
@@ -152,7 +168,7 @@ def step(function: Callable[..., Any] | None = None, /, **options: Any) -> Any:
 
 
 _OPTIONS = frozenset(
-    "name retries delay backoff cap jitter retry_on never_retry_on timeout "
+    "name retries delay backoff cap jitter retry_on never_retry_on timeout soft_timeout queue "
     "cache version executor resources tags".split()
 )
 
@@ -167,8 +183,13 @@ def _changed(spec: StepSpec, options: dict[str, Any]) -> StepSpec:
         changes["retry"] = retry_policy(options)
     elif {"delay", "backoff", "cap", "jitter", "retry_on", "never_retry_on"} & set(options):
         raise DefinitionError(f"step {spec.name!r} says how to retry but not how often; add retries=3.")
-    if "timeout" in options:
-        changes["timeout"] = seconds(options["timeout"], f"timeout of step {spec.name!r}")
+    for key, words in (("timeout", "timeout"), ("soft_timeout", "soft timeout")):
+        if key in options:
+            changes[key] = seconds(options[key], f"{words} of step {spec.name!r}")
+    found = {"timeout": spec.timeout, "soft_timeout": spec.soft_timeout, **changes}
+    check_timeouts(found["timeout"], found["soft_timeout"], f"step {spec.name!r}")
+    if options.get("queue") is not None:
+        changes["queue"] = check_name(getattr(options["queue"], "name", options["queue"]), "queue")
     if "cache" in options:
         changes["cache"] = _cache(options["cache"], spec.name)
     if options.get("resources") is not None:

@@ -24,6 +24,7 @@ class Retry:
     jitter: float = 0.0  # share of the delay, 0 to 1
     on: tuple[type[BaseException], ...] = (Exception,)  # retried
     never_on: tuple[type[BaseException], ...] = ()  # not retried, though in `on`
+    test: Callable[[BaseException], bool] | None = None  # asked about those that are; None: all of them
 
     def __post_init__(self) -> None:
         if self.retries < 0 or not self.delays or min(self.delays) < 0:
@@ -43,7 +44,9 @@ class Retry:
         """Whether `error` is to be followed by another attempt."""
         if retries_so_far >= self.retries:
             return False
-        return isinstance(error, self.on) and not isinstance(error, self.never_on)
+        if not isinstance(error, self.on) or isinstance(error, self.never_on):
+            return False
+        return self.test is None or bool(self.test(error))
 
 
 NO_RETRY = Retry()
@@ -62,13 +65,16 @@ def retry_policy(options: Mapping[str, Any]) -> Retry:
         retries, delay = len(tuple(retries)), tuple(retries)
     if not retries:
         return NO_RETRY
+    asked = options.get("retry_on", Exception)
+    test = asked if callable(asked) and not isinstance(asked, type) else None
     return Retry(
         retries=int(retries),
         delays=(float(delay),) if isinstance(delay, (int, float)) else tuple(float(part) for part in delay),
         backoff=options.get("backoff", 1.0),
         cap=options.get("cap"),
         jitter=options.get("jitter", 0.0),
-        on=_types(options.get("retry_on", Exception)),
+        on=_types(Exception if test is not None else asked),
+        test=test,
         never_on=_types(options.get("never_retry_on", ())),
     )
 
@@ -77,7 +83,9 @@ def _types(given: Any) -> tuple[type[BaseException], ...]:
     types_: tuple[type[BaseException], ...] = given if isinstance(given, tuple) else (given,)
     for kind in types_:
         if not issubclass(kind if type(kind) is type else object, BaseException):
-            raise DefinitionError(f"retry_on and never_retry_on take exception types, not {kind!r}.")
+            raise DefinitionError(
+                f"retry_on and never_retry_on take exception types, not {kind!r}; retry_on also a test of the error."
+            )
     return types_
 
 

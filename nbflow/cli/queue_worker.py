@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import logging
 import os
 import sys
@@ -84,16 +85,12 @@ def worker(
     after some seconds by one elsewhere.
     """
     from nbflow import settings
-    from nbflow.queue.presence import LEASE
     from nbflow.queue.serving import Halt, work
-    from nbflow.queue.worker import WorkerOptions
     from nbflow.storage import opened
     from nbflow.values.project import value_store
 
-    served, excluded = _names(queues, "--queues"), _names(exclude, "--exclude")
-    options = WorkerOptions(
-        served, excluded, concurrency, max_memory_percent, max_tasks, burst, LEASE if lease is None else lease
-    )
+    options = options_of(queues, exclude, concurrency, max_memory_percent, max_tasks)
+    options = dataclasses.replace(options, burst=burst, lease=lease or options.lease)
     prepare(options, hooks, verbose=verbose)
     database = opened.database(db)
     _warn_of_unknown(database, options)
@@ -109,6 +106,20 @@ def worker(
         halt=halt,
     )
     log.info("The worker has ended after %d jobs.", done)
+
+
+def options_of(
+    queues: list[str] | None,
+    exclude: list[str] | None,
+    concurrency: str,
+    max_memory_percent: float | None,
+    max_tasks: int | None,
+) -> WorkerOptions:
+    """What was asked for, as the worker takes it. Raises ConfigError for names that are none."""
+    from nbflow.queue.worker import WorkerOptions
+
+    served, excluded = _names(queues, "--queues"), _names(exclude, "--exclude")
+    return WorkerOptions(served, excluded, concurrency, max_memory_percent, max_tasks)
 
 
 def prepare(options: WorkerOptions, hooks: str | None, *, verbose: bool) -> None:

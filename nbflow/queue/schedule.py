@@ -123,7 +123,7 @@ class Schedule:
         if not found:
             raise ScheduleError(
                 f"Schedule {self.name!r} has enqueued the job for {zones.in_zone(meant, record.zone)} already. To run "
-                f"it once more, requeue that job: nbflow schedule history {self.name} tells its id."
+                "it once more, requeue that job; nbflow schedule history tells its id."
             )
         return found[0]
 

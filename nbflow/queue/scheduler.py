@@ -7,16 +7,24 @@ import select
 import signal
 import socket
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import Any
 
 from sqlalchemy import Connection
 
-from nbflow.model.errors import DatabaseMissingError, QueueClosedError, StorageError
+from nbflow.model.errors import (
+    DatabaseCorruptError,
+    DatabaseMissingError,
+    DatabaseNewerError,
+    DatabaseReadOnlyError,
+    QueueClosedError,
+    SignatureError,
+    StorageError,
+)
 from nbflow.model.jobs import ScheduleRecord
 from nbflow.model.ports import Clock
-from nbflow.queue import firing
+from nbflow.queue import firing, templates
 from nbflow.queue.broker import Broker
 from nbflow.queue.firing import Volley
 from nbflow.running.clock import SystemClock
@@ -32,6 +40,7 @@ _LONGEST_PAUSE = 30.0  # seconds between two tries while the database is away
 _CONTENTION = 0.02  # seconds to leave to other schedulers that deal with the same
 _KEEP = 90 * 86_400.0  # seconds that firings are remembered
 _SWEEP = 3600.0  # seconds
+_HOPELESS = (DatabaseCorruptError, DatabaseMissingError, DatabaseNewerError, DatabaseReadOnlyError)
 
 
 class Scheduler:
@@ -53,15 +62,17 @@ class Scheduler:
             with suppress(OSError):  # closed: it has ended
                 self._ring.send(b"!")
 
-    def run(self) -> int:
+    def run(self, ready: Callable[[], None] = lambda: None) -> int:
         """Work until stopped; returns how many jobs were enqueued. Outlives a database that is away for a while.
 
-        Raises DatabaseMissingError when the database was removed.
+        `ready` is called when it begins. Raises StorageError for what waiting cannot mend, such as a removed database,
+        and SignatureError if a schedule was defined with another key: it is this scheduler that is wrong then.
         """
         heard = bells.listen(self._database, bells.SCHEDULES)
         woken, self._ring = socket.socketpair()
         try:
             with woken, self._ring:
+                ready()
                 self._loop(heard, woken)
         finally:
             heard.close()
@@ -73,7 +84,7 @@ class Scheduler:
             try:
                 until = self._look()
                 pause = _LOOK
-            except DatabaseMissingError:
+            except _HOPELESS:
                 raise
             except StorageError as error:
                 _log.warning("The scheduler tries again in %.0f seconds: %s", pause, error)
@@ -116,6 +127,8 @@ class Scheduler:
             try:
                 volleys.append(firing.volley(self._broker, schedule, now))
             except Exception as error:  # whatever is wrong with one schedule is to harm no other
+                if isinstance(error, SignatureError) and templates.is_of_other_key(schedule, self._broker.values):
+                    raise
                 done |= self._give_up(schedule, error)
         for part in _parts(volleys):
             done |= self._fire_together(part, now)
@@ -190,11 +203,11 @@ def _is_of_database(error: Exception) -> bool:
     return isinstance(error, StorageError) and type(error) is not StorageError
 
 
-def serve(database: Database, values: ValueStore) -> int:
-    """Be a scheduler until SIGTERM or SIGINT; returns how many jobs were enqueued."""
+def serve(database: Database, values: ValueStore, *, ready: Callable[[], None] = lambda: None) -> int:
+    """Be a scheduler until SIGTERM or SIGINT; returns how many jobs were enqueued. `ready` is called when it begins."""
     scheduler = Scheduler(database, values)
     with _signals(scheduler):
-        return scheduler.run()
+        return scheduler.run(ready)
 
 
 @contextmanager

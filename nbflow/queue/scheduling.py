@@ -151,7 +151,11 @@ class Scheduling:
             target=preparer.name,
             payload=new.record.payload,
             options=templates.options_of(
-                new, followers, opts.moment(expires, 0.0, "expires"), front=preparer.options.front
+                new,
+                followers,
+                expires=opts.moment(expires, 0.0, "expires"),
+                front=preparer.options.front,
+                values=broker.values,
             ),
         )
 

@@ -15,6 +15,7 @@ from nbflow.model.jobs import JobRecord, ScheduleRecord
 from nbflow.queue.broker import FRONT, STAMPS, NewJob
 from nbflow.queue.options import Limit, Unique
 from nbflow.storage import jobs
+from nbflow.values.store import ValueStore
 
 _OWN = (  # columns that differ from job to job, or are filled in when it is stored
     "id", "queue", "place", "state", "payload", "due_at", "expires_at", "gates", "unique_key", "enqueued_at",
@@ -36,17 +37,33 @@ class Shot(NamedTuple):
     followers: tuple[NewJob, ...]  # enqueued with it, to run when it has ended
 
 
-def options_of(new: NewJob, followers: Sequence[NewJob], expires: float | None, *, front: bool) -> str:
+def options_of(
+    new: NewJob, followers: Sequence[NewJob], *, expires: float | None, front: bool, values: ValueStore
+) -> str:
     """The column `options` of a schedule whose jobs are like this one. `expires`: seconds from the enqueueing."""
     return json.dumps(
         {
             **_stored(new),
+            "key": _key(values),
             "expires": expires,
             "front": front,
             "unique": dataclasses.asdict(new.unique) if new.unique is not None else None,
             "followers": [_stored(follower) | {"payload": _text(follower.record.payload)} for follower in followers],
         }
     )
+
+
+def is_of_other_key(schedule: ScheduleRecord, values: ValueStore) -> bool:
+    """Whether a schedule was defined with another signing key, so that nothing can be said of it here."""
+    try:
+        return bool(_parsed(schedule.options)["key"] != _key(values))
+    except (ValueError, TypeError, KeyError):
+        return False
+
+
+def _key(values: ValueStore) -> str:
+    """Tells signing keys apart, but tells nothing of them."""
+    return values.signer.mac(b"nbflow schedules")[:4].hex()
 
 
 def _stored(new: NewJob) -> dict[str, Any]:

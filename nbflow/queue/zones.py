@@ -42,7 +42,7 @@ def local_name() -> str:
     if link.is_symlink():
         name = str(link.resolve()).rpartition("/zoneinfo/")[2]
         if name and _exists(name):
-            return name
+            return "UTC" if name == "Etc/UTC" else name
     try:
         name = Path("/etc/timezone").read_text().strip()
     except OSError:

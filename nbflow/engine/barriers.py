@@ -42,8 +42,8 @@ class Waiting:
         self.deadlines: list[float] = []  # times that flow functions wait for
 
     def count(self) -> int:
-        """How many threads wait. Under the lock."""
-        return len(self._waiters)
+        """How many threads wait, those that were called not counted. Under the lock."""
+        return sum(not waiter.event.is_set() for waiter in self._waiters)
 
     def finished(self, task: Task) -> None:
         """Tell those who wait for a task that it is finished. Under the lock."""
@@ -151,7 +151,8 @@ class Waiting:
             patience = self.suspender.patience if self.suspender is not None else None
             times = [time for time in (patience, seconds) if time is not None]
             called = waiter.event.wait(min(times) if times else None)
-            waiter.event.clear()
+            if called:  # else it may be called just now
+                waiter.event.clear()
         if not called and self.suspender is not None:
             self.suspender.consider()
 

@@ -34,8 +34,18 @@ class Suspender:
         if not quiet:
             return
         executors = [executor for executor in engine.started() if getattr(executor, "keeps", False)]
-        if not all(_quiesced(executor) for executor in executors):
-            return
+        try:
+            if all([_quiesced(executor) for executor in executors]):
+                self._suspend(executors, before)
+        finally:
+            if engine.waiting.broken is None:
+                for executor in executors:
+                    if hasattr(executor, "go_on"):
+                        executor.go_on()
+
+    def _suspend(self, executors: list[Executor], before: float) -> None:
+        """Leave the flow functions, unless something has happened since."""
+        engine = self._engine
         wakes = next((executor.wakes for executor in executors if hasattr(executor, "wakes")), None)
         with engine.lock:
             if engine.last_news == before and self._all_wait() and engine.waiting.broken is None:

@@ -73,6 +73,7 @@ class QueueExecutor:
         self._report: Callable[[Report], None] | None = None
         self._thread: threading.Thread | None = None
         self._ending = False
+        self._quiet = False
         self._bell, self._ring = os.pipe()
         os.set_blocking(self._bell, False)
         os.set_blocking(self._ring, False)
@@ -148,11 +149,17 @@ class QueueExecutor:
             jobs.delete_of_run(connection, run)
 
     def quiesce(self) -> bool:
-        """Look once more; whether nothing has happened, so that the run may be suspended now."""
+        """Look once more; if nothing has happened, report nothing until `go_on`, so that the run can be suspended."""
         with self._lock:
-            if self._new or self._cancelled:
+            if self._new or self._cancelled or self._look():
                 return False
-            return not self._look()
+            self._quiet = True
+            return True
+
+    def go_on(self) -> None:
+        """Report again; the run was not suspended."""
+        self._quiet = False
+        self._wake()
 
     # --- the thread ----------------------------------------------------------------------------------------------
 
@@ -181,7 +188,7 @@ class QueueExecutor:
         if cancelled:
             self._broker.cancel(sorted(cancelled), "its run was cancelled")
         with self._lock:
-            while self._open and self._look() and not self._new:
+            while self._open and not self._quiet and self._look() and not self._new:
                 pass
         self._look_after_workers()
 
@@ -210,11 +217,11 @@ class QueueExecutor:
                 for report in news.reports:
                     self._tell(report)
                 ended += news.ended
+        for job, report in ended:
+            self._finish(job, report)
         if ended:
             with self._database.write() as connection:
                 jobs.taken(connection, [job for job, _ in ended], time.time() + _KEEP)
-        for job, report in ended:
-            self._finish(job, report)
         return bool(ended)
 
     def _look_after_workers(self) -> None:

@@ -16,6 +16,7 @@ import hashlib
 import threading
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from nbflow.model.errors import ArtifactMissingError
@@ -237,7 +238,7 @@ def _many_names_are_written_read_and_removed_at_once(shelf: Shelf) -> None:
             if each % 2:
                 shelf.store.delete(name)
 
-    threads = [threading.Thread(target=_noting(lambda number=number: work(number), problems)) for number in range(8)]
+    threads = [threading.Thread(target=_noting(partial(work, number), problems)) for number in range(8)]
     for thread in threads:
         thread.start()
     for thread in threads:

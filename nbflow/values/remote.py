@@ -278,6 +278,8 @@ def _fetch(filesystem: Any, path: str, size: int) -> bytearray:
         else:
             parts = filesystem.cat_ranges([path] * len(some), some, ends, on_error="raise")
         for start, end, part in zip(some, ends, parts, strict=True):
+            if isinstance(part, Exception):  # older packages hand errors over like content
+                raise part
             if len(part) != end - start:
                 raise TimeoutError(f"{len(part)} bytes came where {end - start} were asked for")
             content[start:end] = part

@@ -22,7 +22,7 @@ from nbflow.model.jobs import JobRecord, Mark
 from nbflow.model.ports import Finished, Output, Report, Work
 from nbflow.model.states import State
 from nbflow.queue import presence
-from nbflow.queue.broker import DEFAULT, STAMPS, Broker, NewJob
+from nbflow.queue.broker import STAMPS, Broker, NewJob
 from nbflow.queue.calls import CallPacker, Packer
 from nbflow.running import context, losses
 from nbflow.running.attempt import error_record, never_begun
@@ -82,6 +82,7 @@ class QueueExecutor:
         self._buried = 0.0
         self.wakes: int | None = None  # how often the run's own job was woken, as of the latest look
         attempt = context.current()
+        self._queue = settings_module.current().queue
         self._waker = attempt.job if attempt is not None else None
 
     def start(self, report: Callable[[Report], None]) -> None:
@@ -249,7 +250,7 @@ class QueueExecutor:
         place, now = STAMPS.next()[0], time.time()
         waker = self._waker
         values = dict.fromkeys(JobRecord._fields) | {
-            "id": _name(work), "queue": spec.queue or settings_module.current().queue or DEFAULT, "priority": 0,
+            "id": _name(work), "queue": spec.queue or self._queue, "priority": 0,
             "place": place, "state": "ready", "name": spec.name, "kind": "task",
             "payload": self._packer_of(spec).seal(work.inputs, work.key), "policy": json.dumps(policy),
             "timeout": work.timeout, "soft_timeout": work.soft_timeout, "waiting": 0, "attempt": work.attempt - 1,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import select
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import NamedTuple
 
@@ -12,7 +12,7 @@ from sqlalchemy import Connection
 
 from nbflow.model.jobs import JobRecord
 from nbflow.model.ports import Finished, Output, Progress, Report, Started, Work
-from nbflow.model.records import ErrorRecord, StoredValue
+from nbflow.model.records import AttemptRecord, ErrorRecord, LogRecord, StoredValue
 from nbflow.model.states import State
 from nbflow.storage import attempts, bells, jobs, logs
 from nbflow.values.store import ValueStore
@@ -40,13 +40,15 @@ class Taker:
         reports: list[Report] = []
         records = [record for record in jobs.untaken(connection, self._run) if record.id in open_]
         ended = []
+        written = self._written(connection, records, open_)
+        tries = {(t.seq, t.number): t for t in self._tries(connection, records, open_)}
         for record in records:
             work = open_[record.id]
             if record.state == State.RUNNING or State(record.state).finished:
                 reports += self._progress(record, work)
-                reports += self._output(connection, record, work)
+                reports += self._output(written.get((work.seq, record.attempt), ()), record, work)
             if State(record.state).finished:
-                ended.append((record.id, self._finished(connection, record, work)))
+                ended.append((record.id, self._finished(tries.get((work.seq, record.attempt)), record, work)))
                 self._forget(record.id)
         return Taken(reports, ended)
 
@@ -61,16 +63,30 @@ class Taker:
             found.append(Progress(work.ticket, record.started_at or record.enqueued_at, told[0], told[1] or ""))
         return found
 
-    def _output(self, connection: Connection, record: JobRecord, work: Work) -> list[Report]:
-        if record.state == State.RUNNING and record.started_at is None:
-            return []
-        lines = logs.of_attempt(connection, work.run, work.seq, record.attempt, self._lines.get(record.id, 0))
-        if lines:
-            self._lines[record.id] = lines[-1].number
-        return [Output(work.ticket, line.time, line.stream, line.text) for line in lines]
+    def _written(
+        self, connection: Connection, records: Sequence[JobRecord], open_: Mapping[str, Work]
+    ) -> dict[tuple[int, int], list[LogRecord]]:
+        """What jobs wrote that run or have ended, by task and try."""
+        seqs = [open_[record.id].seq for record in records if record.started_at is not None]
+        found: dict[tuple[int, int], list[LogRecord]] = {}
+        for line in logs.of_tasks(connection, self._run, seqs):
+            found.setdefault((line.seq, line.attempt), []).append(line)
+        return found
 
-    def _finished(self, connection: Connection, record: JobRecord, work: Work) -> Finished:
-        tries = attempts.of_task(connection, work.run, work.seq, record.attempt)
+    def _tries(
+        self, connection: Connection, records: Sequence[JobRecord], open_: Mapping[str, Work]
+    ) -> list[AttemptRecord]:
+        ended = [open_[record.id].seq for record in records if State(record.state).finished]
+        return attempts.of_tasks(connection, self._run, ended)
+
+    def _output(self, lines: Sequence[LogRecord], record: JobRecord, work: Work) -> list[Report]:
+        known = self._lines.get(record.id, 0)
+        new = [line for line in lines if line.number > known]
+        if new:
+            self._lines[record.id] = new[-1].number
+        return [Output(work.ticket, line.time, line.stream, line.text) for line in new]
+
+    def _finished(self, tries: AttemptRecord | None, record: JobRecord, work: Work) -> Finished:
         now = record.finished_at or 0.0
         error = None
         if record.error is not None:

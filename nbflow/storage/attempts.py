@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from sqlalchemy import Connection, select
 
 from nbflow.model.records import AttemptRecord
 from nbflow.storage.schema import attempts
+
+_AT_ONCE = 500  # values in one statement
 
 
 def of_run(connection: Connection, run: str) -> list[AttemptRecord]:
@@ -14,8 +18,11 @@ def of_run(connection: Connection, run: str) -> list[AttemptRecord]:
     return [AttemptRecord(*row) for row in connection.execute(statement)]
 
 
-def of_task(connection: Connection, run: str, seq: int, number: int) -> AttemptRecord | None:
-    """One try of a task."""
-    statement = select(attempts).where(attempts.c.run == run, attempts.c.seq == seq, attempts.c.number == number)
-    row = connection.execute(statement).first()
-    return AttemptRecord(*row) if row is not None else None
+def of_tasks(connection: Connection, run: str, seqs: Sequence[int]) -> list[AttemptRecord]:
+    """The tries of some tasks of a run."""
+    found: list[AttemptRecord] = []
+    for start in range(0, len(seqs), _AT_ONCE):
+        part = seqs[start : start + _AT_ONCE]
+        statement = select(attempts).where(attempts.c.run == run, attempts.c.seq.in_(part))
+        found += [AttemptRecord(*row) for row in connection.execute(statement)]
+    return found

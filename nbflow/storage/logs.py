@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from sqlalchemy import Connection, select
 
 from nbflow.model.records import LogRecord
 from nbflow.storage import raw
 from nbflow.storage.schema import logs
+
+_AT_ONCE = 500  # values in one statement
 
 
 def read(
@@ -27,7 +31,13 @@ def read(
     return [LogRecord(*row) for row in connection.execute(ordered)]
 
 
-def of_attempt(connection: Connection, run: str, seq: int, attempt: int, after: int) -> list[LogRecord]:
-    """What one try wrote, from piece number `after` + 1 on."""
-    statement = "SELECT * FROM logs WHERE run = ? AND seq = ? AND attempt = ? AND number > ? ORDER BY number"
-    return [LogRecord(*row) for row in raw.one(connection, statement, (run, seq, attempt, after))]
+def of_tasks(connection: Connection, run: str, seqs: Sequence[int]) -> list[LogRecord]:
+    """What some tasks of a run wrote, by task, try and number."""
+    found: list[LogRecord] = []
+    for start in range(0, len(seqs), _AT_ONCE):
+        part = seqs[start : start + _AT_ONCE]
+        statement = (
+            f"SELECT * FROM logs WHERE run = ? AND seq IN ({raw.marks(len(part))}) ORDER BY seq, attempt, number"
+        )
+        found += [LogRecord._make(row) for row in raw.one(connection, statement, (run, *part))]
+    return found

@@ -9,7 +9,7 @@ from tests.conformance.shapes import Shape
 from tests.conformance.test_flows import IDS, SHAPES, _check
 from tests.workers import running_worker
 
-_HURRY = "0.02"  # seconds without news after which a run is suspended; else it would hardly ever happen here
+_HURRY = "0.1"  # seconds without news after which a run is suspended; else it would hardly ever happen here
 
 
 @pytest.mark.parametrize("shape", SHAPES, ids=IDS)

@@ -7,12 +7,14 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
-from tests.bench import cells, engine
+from tests.bench import cells, dask, engine, queue
 from tests.bench.table import Row, markdown, text
 
 BENCHES: dict[str, tuple[Callable[[bool], list[Row]], str]] = {
     "cells": (cells.rows, "notebooks as flows: branches, analysis, chains, large frames, recording in a kernel"),
+    "dask": (dask.rows, "cost of a task on Dask, beside distributed alone"),
     "engine": (engine.rows, "cost of a durable task, memory, large values, start-up, cache, a notebook"),
+    "queue": (queue.rows, "jobs enqueued, drained and picked up on SQLite and PostgreSQL, beside bare SQLite and Huey"),
 }
 
 

@@ -16,7 +16,7 @@ from typing import Any
 from nbflow.model.ports import Finished, Report, Started, Work
 from nbflow.model.specs import StepSpec
 from nbflow.model.states import State
-from nbflow.running import capture, wire
+from nbflow.running import capture, surroundings, wire
 from nbflow.running.attempt import Site, perform
 from nbflow.running.clock import SystemClock
 from nbflow.running.context import AttemptContext
@@ -89,7 +89,7 @@ class _Child:
     # --- the thread that listens ---------------------------------------------------------------------------------
 
     def _receive(self) -> None:
-        _die_with(self._parent)
+        surroundings.die_with(self._parent)
         while True:
             try:
                 while self._holds_back() and not self._wire.ready(_GATHER):
@@ -168,9 +168,7 @@ class _Child:
         if isinstance(spec, wire.Spec):
             spec = StepSpec(spec.name, _Later(spec), is_async=spec.is_async)
             self._specs[task.spec] = spec
-        return Work(
-            task.ticket, spec, task.inputs, task.run, task.seq, task.key, task.attempt, task.timeout, task.soft_timeout
-        )
+        return task.work(spec)
 
     def _run(self, task: wire.Task) -> None:
         attempt, site = self._attempt, self._site
@@ -206,13 +204,7 @@ class _Child:
                     self._wire.send(messages)
 
     def _lease(self, lease: wire.Lease) -> None:
-        sys.path[:] = lease.path
-        os.environ.clear()
-        os.environ.update(lease.environ)
-        time.tzset()
-        if lease.cwd is not None:
-            with suppress(OSError):  # a folder that is gone; the parent may sit in such a one as well
-                os.chdir(lease.cwd)
+        surroundings.take_over(lease)
         self._leased_at = time.time()
         self._gather = lease.gather
         self._site = Site(
@@ -231,7 +223,7 @@ class _Child:
         files: dict[str, tuple[int, int]] = {}
         for name in sys.modules.keys() - self._known_modules:
             path = getattr(sys.modules[name], "__file__", None)
-            if path is not None and not _installed(path):
+            if path is not None and not surroundings.installed(path):
                 with suppress(OSError):
                     status = os.stat(path)
                     files[path] = status.st_mtime_ns, status.st_size
@@ -256,20 +248,3 @@ class _Later:
         if self._function is None:
             self._function = unpack(self._packed)
         return self._function(*args, **kwargs)
-
-
-def _installed(path: str) -> bool:
-    """Whether a file belongs to Python or to an installed package, which nobody edits between two runs."""
-    return path.startswith((sys.prefix, sys.base_prefix)) or f"{os.sep}site-packages{os.sep}" in path
-
-
-def _die_with(parent: int) -> None:
-    """Have the system kill this process when its parent dies, even while C code keeps Python from noticing."""
-    if sys.platform != "linux":
-        return
-    import ctypes
-
-    set_parent_death_signal = 1  # PR_SET_PDEATHSIG of <sys/prctl.h>
-    ctypes.CDLL(None).prctl(set_parent_death_signal, signal.SIGKILL)
-    if os.getppid() != parent:  # it died before
-        os.killpg(os.getpid(), signal.SIGKILL)

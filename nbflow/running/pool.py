@@ -16,6 +16,7 @@ from nbflow.running import functions, losses, wire
 from nbflow.running.attempt import never_begun
 from nbflow.running.children import Child, children
 from nbflow.running.clock import SystemClock
+from nbflow.running.echo import echo
 from nbflow.running.interrupt import GRACE, verdict_error
 
 if TYPE_CHECKING:
@@ -270,19 +271,7 @@ class ProcessPool:
         if number not in leased.specs:
             leased.specs.add(number)
             messages.append(wire.Spec(number, work.spec.name, work.spec.is_async, packed))
-        messages.append(
-            wire.Task(
-                work.ticket,
-                number,
-                work.inputs,
-                work.run,
-                work.seq,
-                work.key,
-                work.attempt,
-                work.timeout,
-                work.soft_timeout,
-            )
-        )
+        messages.append(wire.Task.of(work, number))
 
     def _even_out(self) -> None:
         """If a child has nothing to do, ask the one with the most tasks ahead for some of them back."""
@@ -417,7 +406,7 @@ class ProcessPool:
             self._finish(report)
         elif self._report is not None:
             if type(report) is Output and self._echo:
-                _echo(report)
+                echo(report)
             self._report(report)
 
     def _finish(self, end: Finished) -> None:
@@ -452,17 +441,3 @@ class ProcessPool:
         if leased.unset is not None:
             leased.unset()
         leased.unset = self._timers.call_at(self._timers.time() + seconds, kill)
-
-
-def _echo(report: Output) -> None:
-    stream = {"stdout": sys.stdout, "stderr": sys.stderr}.get(report.stream)
-    if stream is None:
-        return
-    try:
-        try:
-            stream.write(report.text)
-        except UnicodeEncodeError:
-            stream.write(report.text.encode("ascii", "backslashreplace").decode())
-        stream.flush()
-    except (OSError, ValueError):
-        pass  # nobody reads it any more, or it was closed; the output is on record all the same

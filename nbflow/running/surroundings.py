@@ -27,27 +27,30 @@ class Imported:
 
     def __init__(self) -> None:
         self._known: set[str] = set()
-        self._files: dict[str, tuple[int, int] | None] = {}  # time of last change in ns, size; None: not known
+        self._files: dict[str, _Stamp | None] = {}
+        self._doubtful: set[str] = set()  # files that may have changed before they were imported, or after
 
     def begin(self) -> None:
         """Steps are about to run: what has been imported so far is not theirs."""
         self._known.update(sys.modules)
 
-    def end(self, since: float) -> None:
-        """They have run; `since` is when they began, in seconds since 1970."""
+    def end(self, since: float, *, but_in: str = "") -> None:
+        """They have run; `since` is when they began, in seconds since 1970. `but_in`: a folder that does not count."""
         new = sys.modules.keys() - self._known
         self._known |= new
         for name in new:
             path = getattr(sys.modules.get(name), "__file__", None)
-            if path is not None and not installed(path):
-                stamp = _stamp(path)
-                # A later one may have changed before it was imported, or after.
-                self._files[path] = stamp if stamp is not None and stamp[0] < since * 1e9 else None
+            if path is not None and not installed(path) and not (but_in and path.startswith(but_in)):
+                stamp = self._files[path] = _stamp(path)
+                if stamp is None or stamp[0] >= since * 1e9:
+                    self._doubtful.add(path)
 
-    def changed(self) -> str | None:
-        """One of the files that is not surely as it was when it was imported, if there is one."""
-        known = list(self._files.items())
-        return next((path for path, stamp in known if stamp is None or _stamp(path) != stamp), None)
+    def changed(self, *, doubtful: bool) -> str | None:
+        """One of the files that is not as it was when it was imported, if there is one; also a `doubtful` one."""
+        for path, stamp in list(self._files.items()):
+            if _stamp(path) != stamp or (doubtful and path in self._doubtful):
+                return path
+        return None
 
 
 def installed(path: str) -> bool:
@@ -55,7 +58,10 @@ def installed(path: str) -> bool:
     return path.startswith((sys.prefix, sys.base_prefix)) or f"{os.sep}site-packages{os.sep}" in path
 
 
-def _stamp(path: str) -> tuple[int, int] | None:
+_Stamp = tuple[int, int]  # time of last change in ns, size
+
+
+def _stamp(path: str) -> _Stamp | None:
     try:
         status = os.stat(path)
     except OSError:

@@ -10,7 +10,8 @@ import threading
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
-from nbflow.model.ports import Inputs
+from nbflow.model.ports import Inputs, Work
+from nbflow.model.specs import StepSpec
 
 _LENGTH = struct.Struct(">Q")
 _CHUNK = 256 * 1024
@@ -47,6 +48,19 @@ class Task(NamedTuple):
     attempt: int
     timeout: float | None
     soft_timeout: float | None
+
+    @classmethod
+    def of(cls, work: Work, spec: int) -> Task:
+        """The message that hands on `work`, whose step has the number `spec`."""
+        return cls(
+            work.ticket, spec, work.inputs, work.run, work.seq, work.key, work.attempt, work.timeout, work.soft_timeout
+        )
+
+    def work(self, spec: StepSpec) -> Work:
+        """The attempt, where it has arrived."""
+        return Work(
+            self.ticket, spec, self.inputs, self.run, self.seq, self.key, self.attempt, self.timeout, self.soft_timeout
+        )
 
 
 class Cancel(NamedTuple):

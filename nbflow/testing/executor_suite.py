@@ -15,6 +15,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from nbflow.model.policies import Resources
 from nbflow.model.ports import Executor, Finished, Inputs, Output, Progress, Ref, Report, Work
 from nbflow.model.records import StoredValue
 from nbflow.model.specs import StepSpec
@@ -53,14 +54,15 @@ class Bench:
         self.executor.close(wait=False)
 
     def submit(self, function: Callable[..., Any], *args: Any, **more: Any) -> int:
-        """Submit a call; `more` are fields of `Inputs` and `Work`. Returns its ticket."""
+        """Submit a call; `more` are fields of `Inputs`, `Work` and `StepSpec`. Returns its ticket."""
         self._tickets += 1
         ticket = self._tickets
         inputs = Inputs(args, more.get("kwargs"), more.get("packed"), more.get("values", ()))
         is_async = more.get("is_async", False)
         if (function, is_async) not in self._specs:  # a step has one spec, however often it is called
             name = getattr(function, "__name__", "step")
-            self._specs[function, is_async] = StepSpec(name, function, is_async=is_async)
+            resources = more.get("resources") or Resources()
+            self._specs[function, is_async] = StepSpec(name, function, is_async=is_async, resources=resources)
         spec = self._specs[function, is_async]
         key = f"{spec.name}#{ticket}"
         self.executor.submit(Work(ticket, spec, inputs, "run", ticket, key, 1, more.get("timeout")))

@@ -48,7 +48,7 @@ def test_a_step_takes_each_name_from_the_step_that_left_it(case: Case) -> None:
     assert set(case.edges) <= edges
 
 
-@pytest.mark.parametrize("executor", ["serial", "threads", "processes"])
+@pytest.mark.parametrize("executor", ["serial", "threads", "processes", "dask"])
 @BY_NAME
 def test_a_flow_prints_what_the_notebook_prints(case: Case, executor: str, tmp_path: Path) -> None:
     path = tmp_path / "case.ipynb"

@@ -12,7 +12,7 @@ from nbflow import configure
 from nbflow.client.run import Run
 from tests.conformance.shapes import Shape, adversarial, basics, errors, python, values
 
-EXECUTORS = ("serial", "threads", "processes")
+EXECUTORS = ("serial", "threads", "processes", "dask")
 SHAPES = [*basics.SHAPES, *errors.SHAPES, *values.SHAPES, *adversarial.SHAPES, *python.SHAPES]
 IDS = [shape.name for shape in SHAPES]
 
@@ -28,7 +28,14 @@ def test_a_shape_means_the_same_on_every_executor(shape: Shape, executor: str) -
 
 
 @pytest.mark.postgres
-@pytest.mark.parametrize("executor", EXECUTORS)
+@pytest.mark.parametrize("shape", SHAPES[::5], ids=IDS[::5])
+def test_a_shape_means_the_same_on_dask_and_postgresql(shape: Shape, shared_postgres_url: str) -> None:
+    configure(db=shared_postgres_url)
+    _check(shape, shape.flow.run(*shape.args, executor="dask", workers=2))
+
+
+@pytest.mark.postgres
+@pytest.mark.parametrize("executor", [executor for executor in EXECUTORS if executor != "dask"])
 @pytest.mark.parametrize("shape", SHAPES, ids=IDS)
 def test_a_shape_means_the_same_on_postgresql(shape: Shape, executor: str, shared_postgres_url: str) -> None:
     configure(db=shared_postgres_url)

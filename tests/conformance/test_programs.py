@@ -109,7 +109,7 @@ def outcome(call):
 
 
 @pytest.mark.timeout(240)
-@pytest.mark.parametrize("executor", ["serial", "threads", "processes"])
+@pytest.mark.parametrize("executor", ["serial", "threads", "processes", "dask"])
 @given(instructions=PROGRAM)
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 def test_a_random_program_gives_what_plain_python_gives(executor, instructions):

@@ -43,7 +43,7 @@ def test_the_version_is_the_installed_one():
     assert nbflow.__version__ == version("nbflow")
 
 
-@pytest.mark.parametrize("name", ["serial", "threads", "processes"])
+@pytest.mark.parametrize("name", ["serial", "threads", "processes", "dask"])
 def test_executors_are_found_by_entry_point(name):
     (found,) = entry_points(group="nbflow.executors", name=name)
     assert inspect.isclass(found.load())

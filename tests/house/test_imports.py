@@ -33,6 +33,7 @@ OUTSIDE = {
     "numpy": ((), EVERYWHERE),
     "fsspec": ((), ("values/", "cli/")),
     "wrapt": (("engine/", "authoring/"), ()),
+    "distributed": ((), ("executors/dask/",)),
 }
 HEAVY = [
     "pandas",
@@ -47,6 +48,7 @@ HEAVY = [
     "fsspec",
     "typer",
     "rich",
+    "distributed",
 ]
 
 

@@ -71,3 +71,15 @@ def block_then_beat(path):
         except Exception:
             continue
     Path(path).write_text(str(heartbeat()))
+
+
+def note_and_kill_self(path):
+    with open(path, "a") as file:
+        file.write("called\n")
+    kill_self()
+
+
+def kill_self_once(path):
+    if not Path(path).exists():
+        note_and_kill_self(path)
+    return "alive"

@@ -25,6 +25,7 @@ from nbflow.cli.queue_worker import (
     MaxTasks,
     Queues,
     Verbose,
+    log_to_stderr,
     options_of,
     prepare,
 )
@@ -68,12 +69,13 @@ def up(
     from nbflow.values.project import value_store
 
     options = options_of(queues, exclude, concurrency, max_memory_percent, max_tasks)
-    prepare(options, hooks, verbose=verbose)
+    prepare(options, hooks)
     given = {"--db": db, "--concurrency": concurrency, "--max-memory-percent": max_memory_percent,
              "--max-tasks": max_tasks, "--queues": ",".join(options.queues), "--exclude": ",".join(options.exclude),
              "--hooks": hooks}  # fmt: skip
     command = [part for name, value in given.items() if value for part in (name, str(value))]
     database = opened.database(db)
+    log_to_stderr(verbose=verbose)
     scheduler = Scheduler(database, value_store(settings.current()))
     fleet = _Fleet([*command, *(["--verbose"] if verbose else [])], workers, scheduler, database.url)
     with _signals(fleet.ask_to_stop):

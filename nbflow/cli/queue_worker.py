@@ -91,8 +91,9 @@ def worker(
 
     options = options_of(queues, exclude, concurrency, max_memory_percent, max_tasks)
     options = dataclasses.replace(options, burst=burst, lease=lease or options.lease)
-    prepare(options, hooks, verbose=verbose)
+    prepare(options, hooks)
     database = opened.database(db)
+    log_to_stderr(verbose=verbose)
     _warn_of_unknown(database, options)
     halt = Halt()
     if tethered:
@@ -122,7 +123,7 @@ def options_of(
     return WorkerOptions(served, excluded, concurrency, max_memory_percent, max_tasks)
 
 
-def prepare(options: WorkerOptions, hooks: str | None, *, verbose: bool) -> None:
+def prepare(options: WorkerOptions, hooks: str | None) -> None:
     """Check what was asked for, and make this process fit for being a worker. Raises ConfigError."""
     from nbflow import settings
     from nbflow.queue import hooks as around
@@ -132,12 +133,10 @@ def prepare(options: WorkerOptions, hooks: str | None, *, verbose: bool) -> None
     evaluate(options.concurrency)
     if "" not in sys.path:
         sys.path.insert(0, "")  # jobs of modules in the current folder, as `python -m` finds them
-    if hooks is not None:
-        os.environ[_VARIABLE] = hooks
-    found = settings.current().worker_hooks
+    found = hooks or settings.current().worker_hooks
     if found is not None:
         around.load(found)
-    _log_to_stderr(logging.DEBUG if verbose else logging.INFO)
+        os.environ[_VARIABLE] = found
 
 
 def _names(given: list[str] | None, option: str) -> tuple[str, ...]:
@@ -147,12 +146,13 @@ def _names(given: list[str] | None, option: str) -> tuple[str, ...]:
     return names
 
 
-def _log_to_stderr(level: int) -> None:
+def log_to_stderr(*, verbose: bool) -> None:
+    """Show people what happens; `verbose`: all of it."""
     handler = logging.StreamHandler()
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
     log = logging.getLogger("nbflow")
     log.addHandler(handler)
-    log.setLevel(level)
+    log.setLevel(logging.DEBUG if verbose else logging.INFO)
     log.propagate = False
 
 

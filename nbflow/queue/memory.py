@@ -20,8 +20,7 @@ class MemoryWatch:
 
     def __init__(self, pool: ProcessPool, percent: float | None, probe: Callable[[], float] | None = None) -> None:
         """`percent` of the machine's memory, 1 to 99; None: never. `probe`: the percentage used now."""
-        if percent is not None and not 1 <= percent <= 99:
-            raise ConfigError(f"max_memory_percent is between 1 and 99, not {percent!r}.")
+        check_percent(percent)
         self._pool = pool
         self._percent = percent
         self._probe = probe or _used
@@ -40,6 +39,12 @@ class MemoryWatch:
         _log.warning("Memory is used up to %g percent or more; child %d is replaced.", self._percent, largest)
         self._retired_at = now
         self._pool.retire(largest)
+
+
+def check_percent(percent: float | None) -> None:
+    """Raise ConfigError if this is no share of the memory to stay below."""
+    if percent is not None and not 1 <= percent <= 99:
+        raise ConfigError(f"max_memory_percent is between 1 and 99, not {percent!r}.")
 
 
 def _window() -> float:

@@ -29,7 +29,7 @@ from nbflow.queue import logbook, presence, upkeep
 from nbflow.queue.broker import STAMPS
 from nbflow.queue.concurrency import evaluate
 from nbflow.queue.ledger import Ledger, News
-from nbflow.queue.memory import MemoryWatch
+from nbflow.queue.memory import MemoryWatch, check_percent
 from nbflow.queue.turns import Claim, Turn, allowed
 from nbflow.running.clock import SystemClock
 from nbflow.running.pool import ProcessPool
@@ -68,6 +68,7 @@ class WorkerOptions:
             raise ConfigError(f"A worker cannot serve queue {both[0]!r} and leave it out at the same time.")
         if self.max_tasks is not None and self.max_tasks < 1:
             raise ConfigError(f"max_tasks is {self.max_tasks!r}; a child runs 1 job at least before it is replaced.")
+        check_percent(self.max_memory_percent)
         if self.lease <= presence.MARGIN:
             raise ConfigError(f"A lease lasts more than {presence.MARGIN:g} seconds, not {self.lease!r}.")
 

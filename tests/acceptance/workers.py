@@ -21,12 +21,12 @@ _READY = re.compile(r"worker (\w+) is ready")
 
 
 class WorkerProcess:
-    """`nbflow worker` in a process of its own."""
+    """`nbflow worker`, or `nbflow up`, in a process of its own."""
 
-    def __init__(self, db: str, *options: str) -> None:
+    def __init__(self, db: str, *options: str, command: str = "worker") -> None:
         environment = {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1"}
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "nbflow", "worker", "--db", db, *options],
+            [sys.executable, "-m", "nbflow", command, "--db", db, *options],
             stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment, start_new_session=True,
         )  # fmt: skip
         self.lines: list[str] = []  # what it printed so far

@@ -58,6 +58,7 @@ class Settings:
     eager: bool = False  # run what is enqueued at once, in the calling thread
     job_timeout: float | None = None  # seconds that a job may take if nothing else is said
     job_soft_timeout: float | None = None  # seconds after which SoftTimeoutError is raised in a job
+    job_retries: int = 0  # further tries of a job that fails or times out, if nothing else is said
     worker_hooks: str | None = None  # module:Class of what workers do around jobs; see nbflow.queue.hooks
     lock_timeout: float = 30.0  # seconds to wait for a database that another process has locked
 
@@ -243,7 +244,7 @@ def _allowed(name: str) -> str:
     if float in kinds:
         return "a number of seconds, 0 or more"
     if int in kinds:
-        return "a whole number, 1 or more"
+        return f"a whole number, {int(name in _POSITIVE)} or more"
     if DaskClient in kinds:
         return "the address of a Dask scheduler ('tcp://host:8786') or a distributed.Client"
     return "a path" if Path in kinds else "a text that is not empty"

@@ -110,6 +110,9 @@ def create(
             "--soft-timeout", metavar="SECONDS", help="SoftTimeoutError is raised in a job that takes longer."
         ),
     ] = None,
+    retries: Annotated[
+        int | None, typer.Option("--retries", metavar="N", help="Further tries of a job that fails or times out.")
+    ] = None,
     db: Db = None,
 ) -> None:
     """Make a queue, or change the one of this name to what is given.
@@ -120,7 +123,7 @@ def create(
     """
     from nbflow.queue.queue import Queue
 
-    defaults = {"timeout": timeout, "soft_timeout": soft_timeout}
+    defaults = {"timeout": timeout, "soft_timeout": soft_timeout, "retries": retries}
     Queue(name, db=db).create(
         priority=priority,
         max_running=max_running,

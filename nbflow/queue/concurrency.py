@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import math
 import operator
 import os
 from collections.abc import Callable
@@ -31,7 +32,7 @@ def evaluate(text: str | int, cores: int | None = None) -> int:
         number: Any = text
     else:
         number = _calculated(str(text), cores if cores is not None else usable_cores())
-    if not isinstance(number, (int, float)) or number != number or not 1 <= int(number) <= _MOST:
+    if not isinstance(number, (int, float)) or not math.isfinite(number) or not 1 <= int(number) <= _MOST:
         raise _wrong(text, f"it gives {number!r}, which is not between 1 and {_MOST:,}")
     return int(number)
 

@@ -56,7 +56,7 @@ class Preparer:
         if runner is not None:
             called, self._first = fitting(runner, function), (function,)
         self._function = called
-        self._retry: Retry = options.retry or getattr(spec, "retry", None) or NO_RETRY
+        self._retry = _retry_of(options, spec, defaults or {})
         self._packer = packer.of(called, self._retry)
         timeout, soft = (_first(name, options, spec, defaults or {}) for name in ("timeout", "soft_timeout"))
         opts.check_timeouts(timeout, soft, f"job {self.name!r}")
@@ -156,6 +156,15 @@ class Preparer:
             found["delays"] = [retry.delays, retry.backoff, retry.cap, retry.jitter]
             found["timeouts"] = _wants_timeouts(retry)
         return json.dumps(found) if found else None
+
+
+def _retry_of(options: JobOptions, spec: Any, defaults: Mapping[str, Any]) -> Retry:
+    """When it is tried again: as the call says, else the function, the queue, the settings."""
+    if options.retry is not None:
+        return options.retry
+    own: Retry = getattr(spec, "retry", NO_RETRY)
+    count = defaults.get("retries", settings_module.current().job_retries)
+    return Retry(retries=count) if own == NO_RETRY and count else own
 
 
 def _first(name: str, options: JobOptions, spec: Any, defaults: Mapping[str, Any]) -> float | None:

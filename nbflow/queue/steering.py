@@ -26,7 +26,7 @@ from nbflow.storage import gates as stored_gates
 if TYPE_CHECKING:
     from nbflow.queue.preparing import Preparer
 
-_DEFAULTS = ("timeout", "soft_timeout", "success_ttl", "failure_ttl")
+_DEFAULTS = ("timeout", "soft_timeout", "success_ttl", "failure_ttl", "retries")
 PERSONAL = "@"  # before the id of a worker: the queue that it alone serves
 _PAGE = 500
 
@@ -38,7 +38,7 @@ def define(broker: Broker, name: str, limits: Mapping[str, Any], defaults: Mappi
         raise ConfigError(f"a queue has no option {unknown[0]!r}; it has {', '.join([*limits, 'rate', *_DEFAULTS])}.")
     check_name(name, "queue")
     _check_limits(name, limits)
-    options = {key: seconds(value, key) for key, value in defaults.items() if value is not None or key in TTLS}
+    options = {key: _default(value, key) for key, value in defaults.items() if value is not None or key in TTLS}
     check_timeouts(options.get("timeout"), options.get("soft_timeout"), f"queue {name!r}")
     record = new_queue(name, broker.clock.time())._replace(**limits, options=json.dumps(options))
 
@@ -52,6 +52,14 @@ def define(broker: Broker, name: str, limits: Mapping[str, Any], defaults: Mappi
                 _limit_again(connection, record, broker.clock.time())
 
     bells.changing(broker.database, act, bells.JOBS)
+
+
+def _default(value: Any, key: str) -> float | int | None:
+    if key != "retries":
+        return seconds(value, key)
+    if type(value) is not int or value < 0:
+        raise ConfigError(f"retries of a queue is a whole number, 0 or more, not {value!r}.")
+    return int(value)
 
 
 def _check_limits(name: str, limits: Mapping[str, Any]) -> None:

@@ -7,7 +7,7 @@ import json
 import math
 import random
 from collections import Counter
-from typing import Any, NamedTuple, TypeGuard
+from typing import Any, NamedTuple
 
 from nbflow.model.jobs import ClaimedJob
 from nbflow.model.policies import Retry
@@ -132,8 +132,8 @@ class Ledger:
                 )
         elif type(report) is Progress:
             old = news.progress.get(each.job.id, (None, ""))
-            value = float(report.value) if _is_number(report.value) else old[0]
-            news.progress[each.job.id] = (value, report.message or old[1])
+            value = _number(report.value)
+            news.progress[each.job.id] = (old[0] if value is None else value, str(report.message or old[1]))
         elif type(report) is Finished:
             del self._in_hand[report.ticket]
             del self._tickets[each.job.id]
@@ -180,15 +180,20 @@ def _no_news() -> News:
 def parsed(policy: str | None) -> dict[str, Any]:
     """The policy of a job. Not to be changed. It is {"unreadable": True} of one that somebody spoilt."""
     try:
-        found: dict[str, Any] = json.loads(policy) if policy else {}
+        found: Any = json.loads(policy) if policy else {}
     except ValueError:
-        return {"unreadable": True}
-    return found
+        found = None
+    return found if isinstance(found, dict) else {"unreadable": True}
 
 
-def _is_number(value: object) -> TypeGuard[float]:
-    """Whether a job told a number of itself, and not whatever came to its mind."""
-    return isinstance(value, (int, float)) and math.isfinite(value)
+def _number(value: object) -> float | None:
+    """What a job told of itself, if that is a number, and not whatever came to its mind."""
+    if not isinstance(value, (int, float)):
+        return None
+    try:
+        return float(value) if math.isfinite(value) else None
+    except OverflowError:
+        return None
 
 
 def attempt_record(each: InHand, end: Finished, worker: str) -> AttemptRecord:

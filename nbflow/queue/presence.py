@@ -102,12 +102,12 @@ def bury(database: Database, values: ValueStore, now: float, *, me: str = "") ->
         with bells.ringing(database, bells.JOBS, bells.NEWS) as connection:
             locked = queues.lock_worker(connection, worker.id)
             if locked is not None and is_dead(locked, now):
-                _end_children(locked)
+                end_children(locked)
                 _take_over(connection, locked, values, now)
     return len(dead)
 
 
-def _end_children(worker: WorkerRecord) -> None:
+def end_children(worker: WorkerRecord) -> None:
     """Kill what a worker on this machine left behind: its parent may be stopped, and not dead."""
     if not is_here(worker):
         return

@@ -264,8 +264,8 @@ def _save(connection: Connection, draft: ScheduleRecord, now: float) -> None:
     if draft.kind == "interval" and draft.start_at is None:
         same = old is not None and (old.kind, old.expression) == ("interval", draft.expression)
         length = cron.seconds(draft.expression)
-        begin = math.ceil(now) if length >= 1 else now  # whole seconds are nicer to read
-        draft = draft._replace(start_at=old.start_at if old and same else begin + length)
+        begin = math.ceil(now) if length >= 1 else round(now, 6)  # whole seconds are nicer to read
+        draft = draft._replace(start_at=old.start_at if old and same else round(begin + length, 6))
     if old is not None:
         paused = old.paused if old.error is None else 0  # a broken one is taken to be mended
         draft = draft._replace(paused=paused, last_at=old.last_at, created_at=old.created_at, next_at=old.next_at)

@@ -23,7 +23,7 @@ from nbflow.model.jobs import JobRecord, WorkerRecord
 from nbflow.model.states import State
 from nbflow.queue import gates
 from nbflow.queue.broker import FRONT, before_all
-from nbflow.queue.consequences import Consequences, Ended, of
+from nbflow.queue.consequences import Consequences, Ended, left_by, of
 from nbflow.queue.ledger import is_numbered, may_be_lost_again, parsed
 from nbflow.running.failure import error_record
 from nbflow.storage import bells, jobs, queues
@@ -135,7 +135,7 @@ def _take_over(connection: Connection, worker: WorkerRecord, values: ValueStore,
         else:
             state, error = end
             jobs.end(connection, [(record.id, follow.end(record, state, record.started_at, error_record(error)))])
-            ended.append(of(record))
+            ended.append(of(record, now))
     personal = f"@{worker.id}"
     for record in [*jobs.waiting(connection, personal), *jobs.delayed(connection, personal)]:
         text = f"The worker that {record.name!r} was meant for is gone."
@@ -150,12 +150,17 @@ def _judge(record: JobRecord) -> tuple[State, Exception] | None:
         return State.CANCELLED, TaskCancelledError(f"{record.name!r} was cancelled ({record.id}).")
     lost = record.started_at is not None
     policy = {**parsed(record.policy)}
-    if record.kind != "job":
+    if record.kind == "task":
         policy.pop("losses", None)  # flows ask for no second try when the task kills its process, but this was not it
-    if (lost and not may_be_lost_again(policy, record.losses + 1)) or record.claims - record.attempt > _UNSTARTED:
+    if (lost and not may_be_lost_again(policy, record.losses + 1)) or _never_began(record):
         text = f"The worker died {record.losses + 1} times while it ran {record.name!r} ({record.id})."
         return State.FAILED, WorkerLostError(text)
     return None
+
+
+def _never_began(record: JobRecord) -> bool:
+    """Whether a job was claimed so often without being seen to begin that it may be what kills its workers."""
+    return record.kind != "flow" and record.claims - record.attempt > _UNSTARTED  # flows are claimed at each wake-up
 
 
 def give_back(connection: Connection, record: JobRecord, now: float, *, lost: bool) -> None:
@@ -164,4 +169,5 @@ def give_back(connection: Connection, record: JobRecord, now: float, *, lost: bo
     jobs.put_back(connection, [record.id], place_shift=FRONT, uncounted=uncounted, lost=lost)
     if record.gates:
         jobs.postpone(connection, record.id, None)
-        gates.again(connection, gates.Arrival.of(record._replace(place=before_all(record.place))), now)
+        arrival = gates.Arrival.of(record._replace(place=before_all(record.place)))
+        gates.again(connection, arrival, left_by(record, now), now)

@@ -22,7 +22,7 @@ from nbflow.running.clock import SystemClock
 from nbflow.running.context import AttemptContext
 from nbflow.running.descriptors import Descriptors
 from nbflow.running.functions import unpack
-from nbflow.running.interrupt import Interruptible, in_main, signals
+from nbflow.running.interrupt import SHIELD, Interruptible, in_main, signals
 from nbflow.running.marks import NOBODY, Mark
 from nbflow.values.store import ValueStore
 
@@ -186,13 +186,14 @@ class _Child:
 
     def _report(self, report: Report) -> None:
         """Send a report; that of a start with the end before it, so that a series of tasks costs one message each."""
-        with self._sending:
-            self._unsent.append(report)
-        # With others waiting here, the other thread sends it within `_GATHER`. That of a start is not told at all then
-        # if the end follows at once. One with a timeout is told: C code may hold up that thread for ever.
-        held = self._gather and self._inbox and type(report) is Started and len(self._unsent) < _MANY
-        if not held or (self._attempt is not None and self._attempt.work.timeout is not None):
-            self._send()
+        with SHIELD:  # else an interruption could take reports along, or leave half a message on the wire
+            with self._sending:
+                self._unsent.append(report)
+            # With others waiting here, the other thread sends it within `_GATHER`. That of a start is not told at all
+            # then if the end follows at once. One with a timeout is told: C code may hold up that thread for ever.
+            held = self._gather and self._inbox and type(report) is Started and len(self._unsent) < _MANY
+            if not held or (self._attempt is not None and self._attempt.work.timeout is not None):
+                self._send()
 
     def _send(self) -> None:
         if self._unsent:

@@ -193,7 +193,36 @@ def _take_back(thread: int) -> None:
 _IN_MAIN: list[Interruptible] = []
 
 
+class _Shield:
+    """While this is open in the main thread, interruptions wait: what is done inside is done as a whole."""
+
+    def __init__(self) -> None:
+        self._depth = 0
+        self._late = False  # whether a signal came meanwhile
+
+    def __enter__(self) -> None:
+        if threading.get_ident() == threading.main_thread().ident:
+            self._depth += 1
+
+    def __exit__(self, *_: object) -> None:
+        if threading.get_ident() == threading.main_thread().ident:
+            self._depth -= 1
+            if self._late and not self._depth:
+                self._late = False
+                _on_signal(0, None)
+
+    def holds_back(self) -> bool:
+        """Whether the signal that has just come has to wait."""
+        self._late = self._depth > 0
+        return self._late
+
+
+SHIELD = _Shield()
+
+
 def _on_signal(_number: int, _frame: Any) -> None:
+    if SHIELD.holds_back():
+        return
     for attempt in _IN_MAIN:
         if attempt._phase != _RUNNING or attempt._stop is not None:
             continue

@@ -65,6 +65,16 @@ def test_a_soft_timeout_cancels_an_async_job_at_its_next_await(queue, db_url, lo
     assert words(log) == [["try"], ["cleaned"]]
 
 
+def test_an_interruption_never_hits_what_a_child_says(queue, db_url):
+    """Each of these is interrupted while it reports, which must cost neither its own report nor that of another job."""
+    talking = queue.with_options(soft_timeout=0.01).enqueue_many(worker_jobs.tell_without_end, [()] * 150)
+    quick = queue.enqueue_many(worker_jobs.add, [(1, 2)] * 50)
+    burst(db_url)
+    assert {str(job.state) for job in talking} == {"timed_out"}
+    assert {str(job.state) for job in quick} == {"succeeded"}
+    assert {job.record.losses for job in talking} == {0}
+
+
 # --- hard ------------------------------------------------------------------------------------------------------------
 
 

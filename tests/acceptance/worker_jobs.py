@@ -135,6 +135,12 @@ def tell(go: str) -> str:
     return "done"
 
 
+def tell_without_end() -> None:
+    """Tell how far it is, as often as it can."""
+    while True:
+        heartbeat(0.5, "still here")
+
+
 def hostile() -> None:
     """Tell and print what databases do not take."""
     context = current()

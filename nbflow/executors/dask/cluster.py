@@ -169,6 +169,10 @@ class Cluster:
         if self.local is not None:
             self.local.joined(pid)
 
+    def mark_of(self, pid: int) -> int | None:
+        """What a process noted last, if that can be known."""
+        return self.local.mark_of(pid) if self.local is not None else None
+
     def exit_of(self, pid: int) -> str | None:
         """How a worker ended that cannot be reached any more, if that can be known."""
         if self.local is None:
@@ -290,7 +294,8 @@ def _close() -> None:
     with _LOCK:
         clients = list(_CLIENTS.values())
         _CLIENTS.clear()
-    for name in ("distributed", "distributed.client"):  # they complain of schedulers that have ended before us
+    for name in ("distributed", "distributed.client", "tornado.application"):
+        # They complain of schedulers that have ended before us.
         logging.getLogger(name).setLevel(logging.CRITICAL)
     for client in clients:
         client.close(timeout=1)

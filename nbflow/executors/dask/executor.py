@@ -155,10 +155,6 @@ class DaskExecutor:
         """A slot has begun."""
         self._inbox.put(functools.partial(self._change, lambda slots: slots.announced(word)))
 
-    def over(self, number: int, status: str, error: str) -> None:
-        """A slot's Dask task has ended."""
-        self._inbox.put(functools.partial(self._change, lambda slots: slots.over(number, status, error)))
-
     def received(self, link: Link, data: bytes) -> None:
         """A worker has told something."""
         self._inbox.put(functools.partial(self._take_all, link, data))

@@ -17,11 +17,13 @@ import threading
 from contextlib import suppress
 from typing import Any
 
+from nbflow.executors.dask import worker
 from nbflow.running import losses, surroundings
 from nbflow.running.clock import SystemClock
+from nbflow.running.marks import Mark, new_page
 
 _START = "import sys; sys.path[:] = {path!r}; from nbflow.executors.dask.local import main; main({arguments!r})"
-_HOPELESS = 3  # processes in a row that died before they were workers
+_HOPELESS = 10  # processes in a row that died before they were workers
 _END = 2.0  # seconds that processes have to end
 
 
@@ -35,6 +37,7 @@ class LocalProcesses:
         self._cluster: Any = None
         self._folder: Any = None
         self._processes: dict[int, subprocess.Popen[bytes]] = {}  # by pid
+        self._marks: dict[int, Mark] = {}  # by pid
         self._starting = 0
         self._exits: dict[int, str] = {}  # by pid, of those that have died
         self._joined: set[int] = set()  # pids that have been workers
@@ -80,6 +83,11 @@ class LocalProcesses:
         self.exit_of(pid)
         self.look()
 
+    def mark_of(self, pid: int) -> int | None:
+        """What a process noted last: see `messages.mark`."""
+        mark = self._marks.get(pid)
+        return mark.read() if mark is not None else None
+
     def exit_of(self, pid: int) -> str | None:
         """How a process that is about to be gone ended: "signal 9", "exit 3"; None if it goes on."""
         with self._lock:
@@ -123,15 +131,21 @@ class LocalProcesses:
 
     def _spawn(self, count: int) -> None:
         for _ in range(count):
-            arguments = (self._cluster.scheduler_address, self._folder.name, os.getpid())
+            page = new_page()
+            arguments = (self._cluster.scheduler_address, self._folder.name, os.getpid(), page)
             code = _START.format(path=sys.path, arguments=arguments)
             flags: list[str] = subprocess._args_from_interpreter_flags()  # type: ignore[attr-defined]  # -X, -W
             process = subprocess.Popen(
-                [sys.executable, *flags, "-c", code], stdin=subprocess.DEVNULL, start_new_session=True
+                [sys.executable, *flags, "-c", code],
+                stdin=subprocess.DEVNULL,
+                pass_fds=[page],
+                start_new_session=True,
             )
             with self._lock:
                 self._starting -= 1
                 self._processes[process.pid] = process
+                self._marks[process.pid] = Mark(page)
+            os.close(page)
 
 
 def _kill(process: subprocess.Popen[bytes]) -> None:
@@ -140,9 +154,11 @@ def _kill(process: subprocess.Popen[bytes]) -> None:
             os.killpg(process.pid, signal.SIGKILL)
 
 
-def main(arguments: tuple[str, str, int]) -> None:
-    """Be a worker of the cluster at an address, with a folder for its files, as long as a process lives."""
-    address, folder, parent = arguments
+def main(arguments: tuple[str, str, int, int]) -> None:
+    """Be a worker of a cluster as long as the process lives that has started this one for it."""
+    address, folder, parent, page = arguments
+    worker.MARKS.append(Mark(page))
+    os.close(page)
     # Not SIG_IGN, which programs that a step starts would inherit. Ctrl-C is the parent's to decide on.
     signal.signal(signal.SIGINT, lambda *_: None)
     surroundings.die_with(parent)
@@ -155,5 +171,5 @@ async def _work(address: str, folder: str) -> None:
     logging.getLogger("distributed").setLevel(logging.ERROR)  # what is to be told, the executor tells
     # No limit of memory: values lie in nbflow's store, and what a step needs is for the system to decide.
     options = {"nthreads": 1, "memory_limit": 0, "local_directory": folder, "death_timeout": 60}
-    async with Worker(address, **options) as worker:
-        await worker.finished()
+    async with Worker(address, **options) as server:
+        await server.finished()

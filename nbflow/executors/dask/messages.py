@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pickle
 import sys
+import zlib
 from importlib import metadata
 from typing import Any, NamedTuple, TypedDict
 
@@ -109,6 +110,21 @@ def wrapped(data: bytes) -> Any:
     from distributed.protocol import to_serialize
 
     return to_serialize(data)
+
+
+def mark(link: str, ticket: int) -> int:
+    """What a process notes when an attempt of an executor begins: see `running.marks`."""
+    return zlib.crc32(link.encode()) << 31 | ticket
+
+
+def begun(mark_: int | None, link: str, tickets: list[int]) -> int:
+    """How many of `tickets`, in the order that they begin in, may have begun where `mark_` was noted last."""
+    if mark_ == 0:  # nothing ever did
+        return 0
+    if mark_ is None or mark_ >> 31 != mark(link, 0) >> 31:
+        return len(tickets)
+    ticket = mark_ & (1 << 31) - 1
+    return tickets.index(ticket) + 1 if ticket in tickets else 0
 
 
 def versions() -> tuple[str, str]:

@@ -38,10 +38,12 @@ class Slot:
     can be left behind: the Dask task ends, and the worker has its place back.
     """
 
-    def __init__(self, number: int, worker: Any, post: Callable[[Any], None]) -> None:
+    def __init__(self, number: int, worker: Any, post: Callable[[Any], None], note: Callable[[int], None]) -> None:
+        """`post` tells the executor something, `note` puts the ticket of an attempt that begins on record."""
         self._number = number
         self._worker = worker
         self._post = post
+        self._note = note
         self._context = copy_context()  # in which distributed.get_worker() knows the worker
         self._context.run(_SLOT.set, self)
         self._clock = SystemClock()
@@ -57,6 +59,7 @@ class Slot:
 
     def serve(self, place: wire.Lease | None, values: ValueStore, orphaned: Callable[[], bool]) -> None:
         """Run attempts until the slot ends; `orphaned` tells whether the executor is gone."""
+        self._note(0)
         if place is not None:
             surroundings.take_over(place)
         with _numbered() as number, _captured():
@@ -171,6 +174,7 @@ class Slot:
                 return None
             _, work = self._inbox.popleft()
             self._running = Interruptible(work, self._clock, self._give_up)
+            self._note(work.ticket)
             return self._running
 
     def _give_up(self, attempt: Interruptible) -> None:

@@ -7,9 +7,10 @@ import logging
 import os
 import sys
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
+from nbflow.executors.dask import messages
 from nbflow.executors.dask.lanes import Held, Lane
 from nbflow.executors.dask.link import Link
 from nbflow.executors.dask.messages import Bye, End, Hello, Word
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 _HOPELESS = 3  # slots in a row that did not begin
 _LONELY = 10.0  # seconds without any worker after which people are told
 _LOOK = 2.0  # seconds between two looks at the cluster while work waits
-_MOST_AHEAD = 32  # tasks that a slot is given while it runs one, if they are short
+_MOST_AHEAD = 8  # tasks that a slot is given while it runs one, if they are short
 _SHORT, _LONG = 0.002, 0.02  # seconds
 _log = logging.getLogger("nbflow")
 
@@ -34,9 +35,6 @@ class Events(Protocol):
 
     def announced(self, word: Word) -> None:
         """A slot has begun."""
-
-    def over(self, number: int, status: str, error: str) -> None:
-        """A slot's Dask task has ended."""
 
     def received(self, link: Link, data: bytes) -> None:
         """A worker has told something."""
@@ -114,8 +112,8 @@ class Slots:
                 self._holders[work.ticket] = slot
                 told.setdefault(slot.link, []).extend(self._steps.messages(slot, slot.link, work))
             self._ask(lane)
-        for link, messages in told.items():
-            link.send(messages)
+        for link, what in told.items():
+            link.send(what)
 
     def started(self, report: Started) -> None:
         """Note that an attempt runs."""
@@ -151,12 +149,15 @@ class Slots:
     def given_back(self, tickets: Iterable[int]) -> list[Work]:
         """Take back what a slot has not begun; returns it."""
         back = [work for work in map(self.drop, tickets) if work is not None]
-        for work in reversed(back):
+        self._put_back(back)
+        self._ahead = 0  # it waited behind something long
+        return back
+
+    def _put_back(self, works: list[Work]) -> None:
+        for work in reversed(works):
             waiting = self._steps.lane(work).waiting
             waiting[work.ticket] = work
             waiting.move_to_end(work.ticket, last=False)
-        self._ahead = 0  # it waited behind something long
-        return back
 
     # --- slots -----------------------------------------------------------------------------------------------------
 
@@ -172,24 +173,6 @@ class Slots:
         slot.link = link
         slot.begun = slot.idle_since = self._had_worker = time.monotonic()
         return None
-
-    def over(self, number: int, status: str, error: str) -> Hopeless | None:
-        """A slot's Dask task has ended."""
-        slot = self._slots.get(number)
-        if slot is None:
-            return None
-        if slot.link is not None:  # what it has is given back, or reported, over the link
-            slot.ending = True
-            if not slot.tasks:
-                self._forget(slot)
-            return None
-        self._forget(slot)
-        if status == "cancelled" and self._cluster.trouble() is None:
-            return None  # by client.restart(), perhaps; another one is asked for
-        self._failures += 1
-        if self._failures < _HOPELESS:
-            return None
-        return self._hopeless(ConfigError(f"Nothing can be run on the Dask cluster: {error or status}."))
 
     def ended(self, number: int) -> None:
         """A slot takes no more tasks."""
@@ -207,15 +190,20 @@ class Slots:
             self._cluster.replace(self._pids[slot.link][1])
 
     def lost(self, link: Link) -> list[Lost]:
-        """A worker is gone; returns what it had."""
+        """A worker is gone; returns what may have begun there. The rest waits again."""
         address, pid = self._pids.pop(link)
         self._links.pop(address, None)
         exit = self._cluster.exit_of(pid)
+        mark = self._cluster.mark_of(pid)
         found: list[Lost] = []
         for slot in [slot for slot in self._slots.values() if slot.link is link]:
-            for ticket, work in slot.tasks.items():
-                del self._holders[ticket]
-                started = slot.running if slot.running is not None and slot.running.ticket == ticket else None
+            begun = messages.begun(mark, self._name, list(slot.tasks))
+            works = list(slot.tasks.values())
+            for work in works:
+                del self._holders[work.ticket]
+            self._put_back(works[begun:])
+            for work in works[:begun]:
+                started = slot.running if slot.running is not None and slot.running.ticket == work.ticket else None
                 found.append(Lost(work, started, address, exit))
             slot.tasks.clear()
             slot.link = slot.running = None  # Dask begins it again, on another worker
@@ -226,6 +214,9 @@ class Slots:
     def tend(self) -> Hopeless | None:
         """What has to be done from time to time."""
         now = time.monotonic()
+        hopeless = self._over()
+        if hopeless is not None:
+            return hopeless
         starved = [lane for lane in self._lanes.values() if lane.waiting and not any(map(_open, lane.slots.values()))]
         for lane in self._lanes.values():
             for slot in lane.to_end(now, any(other is not lane for other in starved)):
@@ -250,6 +241,27 @@ class Slots:
         for slot in list(self._slots.values()):
             self._forget(slot)
 
+    def _over(self) -> Hopeless | None:
+        """Look which slots' Dask tasks have ended."""
+        for slot in list(self._slots.values()):
+            status = slot.future.status
+            if status == "pending":
+                continue
+            if slot.link is not None:  # what it has is given back, or reported, over the link
+                slot.ending = True
+                if not slot.tasks:
+                    self._forget(slot)
+                continue
+            problem = slot.future.exception() if status == "error" else None
+            self._forget(slot)
+            if status == "cancelled" and self._cluster.trouble() is None:
+                continue  # by client.restart(), perhaps; another one is asked for
+            self._failures += 1
+            if self._failures >= _HOPELESS:
+                why = f"{type(problem).__name__}: {problem}" if problem is not None else status
+                return self._hopeless(ConfigError(f"Nothing can be run on the Dask cluster: {why}."))
+        return None
+
     def _ask(self, lane: Lane) -> None:
         count = lane.lacking(self._most or self._cluster.most_slots)
         if not count or not lane.waiting or self._cluster.trouble() is not None:
@@ -262,7 +274,6 @@ class Slots:
             return
         for number, future in zip(numbers, futures, strict=True):
             self._slots[number] = lane.slots[number] = Held(number, lane, future)
-            future.add_done_callback(_teller(number, self._events.over))
 
     def _forget(self, slot: Held) -> None:
         self._slots.pop(slot.number, None)
@@ -308,17 +319,6 @@ class Slots:
 
 def _open(slot: Held) -> bool:
     return slot.open
-
-
-def _teller(number: int, over: Callable[[int, str, str], None]) -> Callable[[Any], None]:
-    def tell(future: Any) -> None:
-        error = ""
-        if future.status == "error":
-            problem = future.exception()
-            error = f"{type(problem).__name__}: {problem}"
-        over(number, future.status, error)
-
-    return tell
 
 
 def place() -> wire.Lease:

@@ -17,10 +17,12 @@ from nbflow.executors.dask.slot import Function, Slot
 from nbflow.model.errors import NbflowError
 from nbflow.model.specs import StepSpec
 from nbflow.running import surroundings, wire
+from nbflow.running.marks import Mark
 from nbflow.values.store import ValueStore
 
 _ATTACH = 10.0  # seconds that a slot waits for its executor to answer
 
+MARKS: list[Mark] = []  # the page that this process shares with the one that has started it for nbflow, if one has
 _LINKS: dict[str, Link] = {}  # by name: the executors that have had slots in this process
 _LOCK = threading.Lock()
 _IMPORTED = surroundings.Imported()
@@ -51,7 +53,7 @@ def serve(offer: Offer) -> None:
     _IMPORTED.begin()
     with _LOCK:
         link = _link(offer["link"], worker)
-        slot = link.slots[offer["slot"]] = Slot(offer["slot"], worker, link.post)
+        slot = link.slots[offer["slot"]] = Slot(offer["slot"], worker, link.post, link.note)
     try:
         worker.log_event(offer["topic"], word)
         hello = link.open()
@@ -124,6 +126,11 @@ class Link:
             wake, self._listening = self._listening, False
         if wake:
             self._loop.call_soon_threadsafe(self._arrived.set)
+
+    def note(self, ticket: int) -> None:
+        """Put on record, for the case that this process dies, that an attempt begins."""
+        for page in MARKS:
+            page.write(messages.mark(self.name, ticket))
 
     async def listen(self) -> list[Any]:
         """What there is to tell, as soon as there is something, or nothing after a while."""

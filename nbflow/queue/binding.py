@@ -92,7 +92,7 @@ class Binder:
         if replaced.state == State.PENDING:
             gates.leave(self._connection, record.id)
         elif replaced.gates:
-            freed = gates.give_back(self._connection, [(replaced.gates, False)])
+            freed = gates.give_back(self._connection, [gates.Left(replaced.gates)])
             gates.let_through(self._connection, freed, self._now)
         job_links.forget_needs(self._connection, [record.id])
         changes = {name: getattr(record, name) for name in _REPLACED}

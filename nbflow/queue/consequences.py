@@ -29,16 +29,22 @@ class Ended(NamedTuple):
 
     id: str
     marks: int
-    gates: str | None
     unique_key: str | None
     waker: str | None
-    began: bool  # whether a worker had it
+    left: gates.Left
 
 
-def of(record: JobRecord) -> Ended:
+def of(record: JobRecord, now: float) -> Ended:
     """A job as its row has it."""
-    began = record.state == State.RUNNING
-    return Ended(record.id, record.marks, record.gates, record.unique_key, record.waker, began)
+    return Ended(record.id, record.marks, record.unique_key, record.waker, left_by(record, now))
+
+
+def left_by(record: JobRecord, now: float) -> gates.Left:
+    """What a job leaves at its gates. Of one that a worker had, and that nobody saw begin, it is taken that it did."""
+    began = None
+    if record.state == State.RUNNING:
+        began = record.started_at if record.started_at is not None else now
+    return gates.Left(record.gates, began, f"{record.id}:{record.token}", counted=record.started_at is not None)
 
 
 class Consequences:
@@ -53,12 +59,12 @@ class Consequences:
     def finish(self, ended: Iterable[Ended]) -> None:
         """Carry out what follows from the end of jobs, and from what follows from that."""
         queue = [job for job in ended if job.marks]
-        left: list[tuple[str | None, bool]] = []
+        left: list[gates.Left] = []
         while queue:
             needed: list[str] = []
             for job in queue:
                 if job.marks & Mark.GATED:
-                    left.append((job.gates, job.began))
+                    left.append(job.left)
                 if job.marks & Mark.UNIQUE and job.unique_key is not None:
                     job_links.drop_key(self._connection, job.unique_key, job.id, self._now)
                 if job.marks & Mark.WAKES and job.waker is not None:
@@ -127,7 +133,7 @@ class Consequences:
             gates.leave(self._connection, record.id)
             record = record._replace(marks=record.marks & ~Mark.GATED)  # it holds no places
         jobs.end(self._connection, [(record.id, self.end(record, state, None, error))])
-        return of(record)
+        return of(record, self._now)
 
     def end(self, record: JobRecord, state: State, started_at: float | None, error: ErrorRecord | None) -> JobEnd:
         """The columns of a job that ends without a result."""

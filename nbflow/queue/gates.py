@@ -5,8 +5,8 @@ the index that workers look through, in the line of all jobs of its queue that h
 stands at one gate, which is full; when that gets a place free, the line whose turn it is goes on, or goes to stand at
 another gate that is full. So a million jobs of one key hold up nobody else, and nobody has to look through them.
 
-A place is given back when the job ends; that of a rate, one period after it began. Since places are taken before a job
-begins and not when it does, the starts within any period are never more than the gate's capacity.
+A place is given back when the job ends; that of a rate, one period after its function was begun. Since places are taken
+before that, and kept until it is known when it was, the starts within any period are never more than the gate allows.
 """
 
 from __future__ import annotations
@@ -46,6 +46,15 @@ class Arrival(NamedTuple):
     def line(self) -> str:
         """The name of the line that it belongs to."""
         return hashlib.blake2b(f"{self.queue}\n{self.gates}".encode(), digest_size=16).hexdigest()
+
+
+class Left(NamedTuple):
+    """What a job leaves behind that had passed its gates."""
+
+    gates: str | None  # as the job's column has them
+    began: float | None = None  # when its function was begun; None: it was not
+    key: str = ""  # names this start: id and token
+    counted: bool = False  # whether rates were told of it already, and may have forgotten it since
 
 
 def names(stored: str | None) -> tuple[str, ...]:
@@ -94,35 +103,37 @@ def leave(connection: Connection, job: str) -> bool:
     return True
 
 
-def began(connection: Connection, job: str, passed: Sequence[str], now: float) -> None:
-    """Count the start of a job that was just claimed."""
-    rates = [name for name in passed if name.startswith(RATE)]
-    if not rates:
+def began(connection: Connection, left: Left) -> None:
+    """Count the start of a job."""
+    rates = [name for name in names(left.gates) if name.startswith(RATE)]
+    if not rates or left.began is None:
         return
     gates.lock(connection)
     for name, gate in gates.get(connection, rates).items():
-        if not gates.count_start(connection, GateStartRecord(name, job, now)):
-            gates.hold(connection, {name: -1})  # it began twice in one moment, which takes one place
-        if gate.wake_at is None:
-            gates.wake_at(connection, name, now + (gate.period or 0.0))
+        gates.count_start(connection, GateStartRecord(name, left.key, left.began))
+        over = left.began + (gate.period or 0.0)
+        if gate.wake_at is None or gate.wake_at > over:
+            gates.wake_at(connection, name, over)
 
 
-def give_back(connection: Connection, passed: Iterable[tuple[str | None, bool]]) -> set[str]:
-    """Give back the places of jobs, told as (gates, whether it began); returns where there are places now."""
+def give_back(connection: Connection, left: Iterable[Left]) -> set[str]:
+    """Give back the places of jobs; returns the gates that have places now."""
     given: Counter[str] = Counter()
-    for stored, began in passed:
+    for each in left:
+        if not each.counted:
+            began(connection, each)
         # A start is counted for as long as its period lasts.
-        given.update(name for name in names(stored) if not (began and name.startswith(RATE)))
+        given.update(name for name in names(each.gates) if each.began is None or not name.startswith(RATE))
     if given:
         gates.lock(connection)
         gates.hold(connection, {name: -count for name, count in given.items()})
     return set(given)
 
 
-def again(connection: Connection, job: Arrival, now: float) -> None:
-    """Let a job that had begun, and is pending now, give its places back and line up once more."""
+def again(connection: Connection, job: Arrival, left: Left, now: float) -> None:
+    """Let a job that a worker had, and that is pending now, give its places back and line up once more."""
     arrive(connection, [job], now)  # before its own places are free, so that it overtakes nobody
-    let_through(connection, give_back(connection, [(job.gates, True)]), now)
+    let_through(connection, give_back(connection, [left]), now)
 
 
 def tick(connection: Connection, now: float) -> None:
@@ -155,7 +166,7 @@ def pause(connection: Connection, queue: str, now: float) -> None:
     for line in gates.lines_of(connection, queue):
         gates.stand(connection, line._replace(gate=_PAUSED))
     back = jobs.recall(connection, queue)
-    freed = give_back(connection, [(record.gates, False) for record in back])
+    freed = give_back(connection, [Left(record.gates) for record in back])
     arrive(connection, [Arrival.of(record) for record in back], now)
     let_through(connection, freed, now)
 

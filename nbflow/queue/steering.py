@@ -100,7 +100,7 @@ def _limit_again(connection: Connection, queue: QueueRecord, now: float) -> None
     stored_gates.lock(connection)
     opened = {limit.gate for limit in limits if stored_gates.define(connection, limit.gate, limit.count, limit.per)}
     held: Counter[str] = Counter()
-    back: list[tuple[str | None, bool]] = []
+    back: list[gates.Left] = []
     coming: list[gates.Arrival] = []
     for job in found:
         old = set(gates.names(job.gates))
@@ -112,10 +112,10 @@ def _limit_again(connection: Connection, queue: QueueRecord, now: float) -> None
         jobs.regate(connection, job.id, column, Mark.GATED)
         if job.state == State.RUNNING:  # rates count what begins from now on
             held.update({name: 1 for name in new - old if not name.startswith(gates.RATE)})
-            back.append((gates.column(old - new), True))
+            back.append(gates.Left(gates.column(name for name in old - new if not name.startswith(gates.RATE))))
         elif job.state == State.READY or stands:
             if job.state == State.READY:
-                back.append((job.gates, False))
+                back.append(gates.Left(job.gates))
             coming.append(gates.Arrival(job.id, queue.name, column or "[]", job.priority, job.place))
     jobs.unready(connection, [each.job for each in coming])
     stored_gates.hold(connection, held)

@@ -65,6 +65,7 @@ class Turn:
         ends = [(each, end) for each, end in news.ends if _renewed(each, held.get(each.job.id))]
         self._upsert(self._connection, LogRecord, news.logs)
         jobs.started(self._connection, news.starts)
+        self._count_starts(dict(news.starts))
         jobs.told(self._connection, [(value, message, job) for job, (value, message) in news.progress.items()])
         for job, values in news.meta.items():
             found = jobs.get(self._connection, [job], lock=True).get(job)
@@ -75,12 +76,17 @@ class Turn:
         self._upsert(self._connection, AttemptRecord, tries)
         self._end([pair for pair in ends if not self._goes_on(*pair)])
 
-    def _end(self, ends: Sequence[tuple[InHand, Finished]], *, began: bool = True) -> None:
+    def _count_starts(self, starts: dict[str, float]) -> None:
+        """Tell the rates of what began, and goes on."""
+        for job, token, stored in jobs.rated(self._connection, list(starts), gates.RATE):
+            gates.began(self._connection, gates.Left(stored, starts[job], f"{job}:{token}"))
+
+    def _end(self, ends: Sequence[tuple[InHand, Finished]]) -> None:
         jobs.end(self._connection, [(each.job.id, self._job_end(each, end)) for each, end in ends])
-        marked = [each.job for each, _ in ends if each.job.marks]
+        marked = [each for each, _ in ends if each.job.marks]
         if marked:
             self.freed = True
-            self._follow.finish(Ended(job.id, job.marks, job.gates, job.unique_key, job.waker, began) for job in marked)
+            self._follow.finish(_ended(each) for each in marked)
 
     def _goes_on(self, each: InHand, end: Finished) -> bool:
         """Put a job back that is not over with this try; whether it is so."""
@@ -88,55 +94,58 @@ class Turn:
         if each.abort:
             return False
         if end.state is State.CANCELLED:  # given back before it began, or when the worker was told to stop
-            self._put_back(job, uncounted=True)
+            self._put_back(each, uncounted=True)
             return True
         if end.exit is not None and end.state is State.FAILED:  # its process died
             if not may_be_lost_again(each.policy, job.losses + 1):
                 return False
-            self._put_back(job, uncounted=is_numbered(job.kind), lost=True)
+            self._put_back(each, uncounted=is_numbered(job.kind), lost=True)
             return True
         again = end.again if end.state is not State.TIMED_OUT else retry_after_timeout(each, self._now)
         if again is None:
             return False
         if again.wakes is not None:
-            self._suspend(job, again.at, again.wakes)
+            self._suspend(each, again.at, again.wakes)
             return True
         place = STAMPS.next()[0] if again.end else None
         jobs.change(self._connection, job.id, expires_at=None)  # it was begun in time
         if job.gates and (again.at is None or again.at <= self._now):
             jobs.postpone(self._connection, job.id, None, place)
-            self._line_up(job._replace(place=job.place if place is None else place))
+            self._line_up(each, job.place if place is None else place)
         else:
             jobs.postpone(self._connection, job.id, max(again.at or self._now, self._now), place)
-            self._leave_gates(job)
+            self._leave_gates(each)
         self.freed = True
         return True
 
-    def _suspend(self, job: ClaimedJob, at: float | None, known: int) -> None:
+    def _suspend(self, each: InHand, at: float | None, known: int) -> None:
         """Let a job wait until it is woken; at once if that happened after it looked last."""
+        job = each.job
         record = jobs.get(self._connection, [job.id], lock=True)[job.id]
         jobs.put_back(self._connection, [job.id], uncounted=True)
         if record.wakes == known:
             jobs.postpone(self._connection, job.id, at)
-            self._leave_gates(job)
+            self._leave_gates(each)
         elif job.gates:
             jobs.postpone(self._connection, job.id, None)
-            self._line_up(job)
+            self._line_up(each, job.place)
         self.freed = True
 
-    def _put_back(self, job: ClaimedJob, *, uncounted: bool = False, lost: bool = False) -> None:
+    def _put_back(self, each: InHand, *, uncounted: bool = False, lost: bool = False) -> None:
+        job = each.job
         jobs.put_back(self._connection, [job.id], place_shift=FRONT, uncounted=uncounted, lost=lost)
         if job.gates:
             jobs.postpone(self._connection, job.id, None)
-            self._line_up(job._replace(place=before_all(job.place)))
+            self._line_up(each, before_all(job.place))
         self.freed = True
 
-    def _line_up(self, job: ClaimedJob) -> None:
-        gates.again(self._connection, gates.Arrival.of(job), self._now)
+    def _line_up(self, each: InHand, place: int) -> None:
+        arrival = gates.Arrival.of(each.job._replace(place=place))
+        gates.again(self._connection, arrival, _left_by(each), self._now)
 
-    def _leave_gates(self, job: ClaimedJob) -> None:
-        if job.gates:
-            gates.let_through(self._connection, gates.give_back(self._connection, [(job.gates, True)]), self._now)
+    def _leave_gates(self, each: InHand) -> None:
+        if each.job.gates:
+            gates.let_through(self._connection, gates.give_back(self._connection, [_left_by(each)]), self._now)
 
     def _job_end(self, each: InHand, end: Finished) -> JobEnd:
         job, value, error = each.job, end.value, end.error
@@ -179,8 +188,6 @@ class Turn:
         found = self._readable(self._not_revoked(found))
         self.freed |= len(found) < claimed  # there is room for others
         for job in found:
-            if job.gates:
-                gates.began(self._connection, job.id, gates.names(job.gates), self._now)
             if job.marks & Mark.UNIQUE:
                 self._begin_unique(job)
         return [Claim(job, self._needed(job)) for job in found]
@@ -198,7 +205,7 @@ class Turn:
             if found.once:
                 job_links.restore(self._connection, found.target)
                 revoked.pop(found.target)
-            self._end([(InHand(job), _revoked(job, self._now))], began=False)
+            self._end([(InHand(job), _revoked(job, self._now))])
         return kept
 
     def _readable(self, claimed: list[ClaimedJob]) -> list[ClaimedJob]:
@@ -206,7 +213,7 @@ class Turn:
         spoilt = [job for job in claimed if job.policy is not None and "unreadable" in parsed(job.policy)]
         if not spoilt:
             return claimed
-        self._end([(InHand(job), _spoilt(job, self._now)) for job in spoilt], began=False)
+        self._end([(InHand(job), _spoilt(job, self._now)) for job in spoilt])
         return [job for job in claimed if job not in spoilt]
 
     def _begin_unique(self, job: ClaimedJob) -> None:
@@ -225,6 +232,17 @@ class Turn:
     def _gone(self, job: ClaimedJob, need: str) -> Needed:
         text = f"{job.name!r} needs the result of job {need}, which is not kept any more."
         return Needed(None, self._follow.error_bytes(error_record(JobNotFoundError(text, job=need))))
+
+
+def _ended(each: InHand) -> Ended:
+    job = each.job
+    return Ended(job.id, job.marks, job.unique_key, job.waker, _left_by(each))
+
+
+def _left_by(each: InHand) -> gates.Left:
+    """What a job leaves at its gates."""
+    began = each.started.time if each.started is not None else None
+    return gates.Left(each.job.gates, began, f"{each.job.id}:{each.job.token}", counted=each.told_start)
 
 
 def _renewed(each: InHand, held: HeldJob | None) -> bool:

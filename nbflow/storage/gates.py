@@ -138,8 +138,8 @@ def waiting(connection: Connection, name: str) -> list[GateWaitRecord]:
 
 def count_start(connection: Connection, start: GateStartRecord) -> bool:
     """Count a start against a rate; False if that very start is counted."""
-    insert = postgresql.insert if connection.dialect.name == "postgresql" else sqlite.insert
-    return connection.execute(insert(gate_starts).values(start._asdict()).on_conflict_do_nothing()).rowcount == 1
+    statement = "INSERT INTO gate_starts (gate, job, time) VALUES (?, ?, ?) ON CONFLICT DO NOTHING RETURNING 1"
+    return bool(raw.one(connection, statement, tuple(start)))
 
 
 def forget_starts(connection: Connection, gate: str, until: float) -> int:

@@ -245,6 +245,15 @@ def started(connection: Connection, times: Sequence[tuple[str, float]]) -> None:
     raw.many(connection, "UPDATE jobs SET started_at = ? WHERE id = ?", [(time, job) for job, time in times])
 
 
+def rated(connection: Connection, ids: Sequence[str], kind: str) -> list[tuple[str, int, str]]:
+    """(id, token, gates) of those of some jobs that have passed gates of a kind, told by how their names begin."""
+    found: list[tuple[str, int, str]] = []
+    for part in _parts(ids):
+        statement = f"SELECT id, token, gates FROM jobs WHERE id IN ({raw.marks(len(part))}) AND gates LIKE ?"
+        found += [(row[0], row[1], row[2]) for row in raw.one(connection, statement, (*part, f'%"{kind}%'))]
+    return found
+
+
 def told(connection: Connection, rows: Sequence[tuple[float | None, str, str]]) -> None:
     """Store (progress, message, id) of running jobs."""
     written = [(value, storable(message), job) for value, message, job in rows]

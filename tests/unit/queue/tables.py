@@ -6,7 +6,7 @@ from collections import Counter
 
 from nbflow import settings
 from nbflow.model.jobs import WorkerRecord
-from nbflow.model.ports import Again, Finished
+from nbflow.model.ports import Again, Finished, Started
 from nbflow.model.states import State
 from nbflow.queue.broker import STAMPS, Broker
 from nbflow.queue.enqueueing import Enqueuer
@@ -79,8 +79,8 @@ class Table:
         """Do what the time brings."""
         self.turn(lambda turn: turn.tick())
 
-    def claim(self, most=1_000, queues_=()):
-        """Take up to so many jobs; their ids in the order in which they were taken."""
+    def claim(self, most=1_000, queues_=(), *, begins=True):
+        """Take up to so many jobs, which begin at once; their ids in the order in which they were taken."""
         in_hand = Counter(each.job.queue for each in self.hand.values())
 
         def act(turn):
@@ -88,7 +88,10 @@ class Table:
             return turn.claim(allowed(queues_, (), lambda: in_hand, most), most)
 
         claims = self.turn(act)
-        self.hand.update({claim.job.id: InHand(claim.job) for claim in claims})
+        for claim in claims:
+            self.hand[claim.job.id] = each = InHand(claim.job)
+            if begins:
+                each.started = Started(0, self.clock.time(), self.worker, 1)
         return [claim.job.id for claim in claims]
 
     def end(self, *ids, error=None, again=None, exit=None, state=None):
@@ -113,8 +116,10 @@ class Table:
         self.end(id, again=Again(self.clock.time() + seconds, None, end=True))
 
     def begin(self, *ids):
-        """Tell that jobs in hand were seen to begin."""
+        """Tell that jobs in hand have begun, and go on."""
         now = self.clock.time()
+        for id_ in ids:
+            self.hand[id_].started, self.hand[id_].told_start = Started(0, now, self.worker, 1), True
         self.turn(lambda turn: turn.tell(News([], [], {}, {}, [(id_, now) for id_ in ids])))
 
     def drain(self):

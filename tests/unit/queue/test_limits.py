@@ -92,7 +92,7 @@ def test_places_go_to_those_who_can_use_them_in_their_order(table):
 
 
 def test_every_key_gets_its_share_whoever_came_first(queue):
-    """Three tenants, one of which came first with all it has; four places, two for each: none is free while one waits."""
+    """Three tenants, one of which came first with all it has; four places, two each: none stays free."""
     Queue("shared").create(max_running=4)
     table = Table(queue)
     owners = {}

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from sqlalchemy import Connection, and_, delete, insert, or_, select
-from sqlalchemy.dialects import postgresql, sqlite
 
 from nbflow.model.jobs import KeyRecord, NeedRecord, RevocationRecord
 from nbflow.storage import raw
@@ -69,9 +68,8 @@ def forget_needs(connection: Connection, ids: Sequence[str]) -> None:
 
 def take_key(connection: Connection, record: KeyRecord) -> bool:
     """Give a unique key to a job, unless another one holds it; whether it did."""
-    insert_ = postgresql.insert if connection.dialect.name == "postgresql" else sqlite.insert
-    statement = insert_(job_keys).values(record._asdict()).on_conflict_do_nothing()
-    return connection.execute(statement).rowcount == 1
+    statement = "INSERT INTO job_keys (key, job, until) VALUES (?, ?, ?) ON CONFLICT (key) DO NOTHING RETURNING 1"
+    return bool(raw.one(connection, statement, tuple(record)))
 
 
 def key(connection: Connection, name: str) -> KeyRecord | None:

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from typing import Any
 
 from sqlalchemy import Connection, delete, insert, select, update
-from sqlalchemy.dialects import postgresql, sqlite
 
 from nbflow.model.jobs import QueueRecord, WorkerRecord
 from nbflow.storage import raw
@@ -15,9 +14,9 @@ from nbflow.storage.schema import queues, workers
 
 def add(connection: Connection, record: QueueRecord) -> bool:
     """Create a queue, unless there is one of its name; whether it did."""
-    insert_ = postgresql.insert if connection.dialect.name == "postgresql" else sqlite.insert
-    statement = insert_(queues).values(record._asdict()).on_conflict_do_nothing()
-    return connection.execute(statement).rowcount == 1
+    columns = ", ".join(QueueRecord._fields)
+    statement = f"INSERT INTO queues ({columns}) VALUES ({raw.marks(len(record))}) ON CONFLICT DO NOTHING RETURNING 1"
+    return bool(raw.one(connection, statement, tuple(record)))
 
 
 def change(connection: Connection, name: str, **values: Any) -> bool:

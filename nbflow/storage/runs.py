@@ -38,7 +38,8 @@ def create(connection: Connection, record: RunRecord, version: FlowVersionRecord
         versions.add(connection, version)
     values = {name: storable(value) for name, value in record._asdict().items()}
     insert = postgresql.insert if connection.dialect.name == "postgresql" else sqlite.insert
-    if connection.execute(insert(runs).values(values).on_conflict_do_nothing()).rowcount == 0:
+    # PostgreSQL's driver does not tell how many rows an INSERT wrote.
+    if connection.execute(insert(runs).values(values).on_conflict_do_nothing()).rowcount != 1:
         there = get(connection, record.id)
         if (there.owner, there.created_at) != (record.owner, record.created_at):
             raise StorageError(

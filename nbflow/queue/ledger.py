@@ -68,8 +68,9 @@ class Ledger:
     def __len__(self) -> int:
         return len(self._in_hand)
 
-    def __contains__(self, job: str) -> bool:
-        return job in self._tickets
+    def knows(self, job: str) -> bool:
+        """Whether a job is in hand, or ended without the database having learned it."""
+        return job in self._tickets or any(each.job.id == job for each, _ in self._news.ends)
 
     def per_queue(self) -> Counter[str]:
         """How many jobs of each queue are in hand."""

@@ -17,7 +17,8 @@ from nbflow.model.errors import (
     DatabaseReadOnlyError,
     StorageError,
 )
-from nbflow.queue.worker import LostError, Worker, WorkerOptions
+from nbflow.queue.lease import LostError
+from nbflow.queue.worker import Worker, WorkerOptions
 from nbflow.storage.database import Database
 from nbflow.values.store import ValueStore
 

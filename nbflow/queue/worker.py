@@ -10,7 +10,6 @@ import json
 import logging
 import os
 import select
-import threading
 import time
 from collections import deque
 from collections.abc import Callable
@@ -19,15 +18,15 @@ from dataclasses import dataclass
 from typing import Any
 
 import psutil
-from sqlalchemy import Connection
 
 from nbflow import settings as settings_module
-from nbflow.model.errors import ConfigError, DatabaseNewerError, QueueError, StorageError
+from nbflow.model.errors import ConfigError, QueueError, StorageError
 from nbflow.model.jobs import WorkerRecord
 from nbflow.model.ports import Output, Progress, Report
 from nbflow.queue import logbook, presence, upkeep
 from nbflow.queue.broker import STAMPS
 from nbflow.queue.concurrency import evaluate
+from nbflow.queue.lease import Lease, LostError
 from nbflow.queue.ledger import Ledger, News
 from nbflow.queue.memory import MemoryWatch, check_percent
 from nbflow.queue.turns import Claim, Turn, allowed
@@ -35,6 +34,7 @@ from nbflow.running.clock import SystemClock
 from nbflow.running.pool import ProcessPool
 from nbflow.storage import bells, jobs, queues
 from nbflow.storage import gates as stored_gates
+from nbflow.storage.connection import Connection
 from nbflow.storage.database import Database
 from nbflow.values.store import ValueStore
 
@@ -105,11 +105,8 @@ class Worker:
         self._wake_at = 1  # reports that are worth waking up for
         self._more = True  # whether there may be jobs to claim
         self.done = 0  # jobs that ended
-        self._children: list[int] = []  # as the database has them
+        self._lease = Lease(database, self._pool, self.id, options.lease)
         self._next: dict[str, float] = {}  # what is due when
-        self._lease_until = 0.0
-        self._lost = False  # whether it counts as dead
-        self._outdated: DatabaseNewerError | None = None  # found out while it runs
 
     # --- from outside --------------------------------------------------------------------------------------------
 
@@ -123,8 +120,7 @@ class Worker:
 
         `ready` is called as soon as others can know of the worker.
         """
-        self._register()
-        threading.Thread(target=self._guard, name="nbflow-lease", daemon=True).start()
+        self._lease.begin(self._record())
         heard = bells.listen(self._database, bells.JOBS)
         self._pool.start(self._report)
         try:
@@ -136,8 +132,8 @@ class Worker:
         finally:
             heard.close()
             self._close()
-        if self._outdated is not None:
-            raise self._outdated
+        if self._lease.outdated is not None:
+            raise self._lease.outdated
         return self.done
 
     # --- the loop ------------------------------------------------------------------------------------------------
@@ -170,7 +166,7 @@ class Worker:
 
     def _room(self) -> int:
         """How many jobs could be claimed now."""
-        if self._stopping or self._lost:
+        if self._stopping:
             return 0
         places = self._pool.places() * (1 + _AHEAD * self._pool.ahead)
         return min(_MOST, max(0, places - len(self._ledger)))
@@ -255,7 +251,7 @@ class Worker:
 
     def _chores(self, now: float) -> None:
         """Do what is due apart from jobs."""
-        if self._is_due("lease", now, min(presence.RENEW, self._options.lease / 4)) or self._new_children():
+        if self._is_due("lease", now, self._lease.pause) or self._lease.is_outdated():
             self._renew(now)
         if self._is_due("orders", now, _LOOK):
             self._obey()
@@ -268,54 +264,16 @@ class Worker:
             upkeep.sweep(self._database, now)
 
     def _is_due(self, what: str, now: float, pause: float) -> bool:
-        if self._next.get(what, 0.0) > now:
+        if now < self._next.get(what, 0.0) <= now + pause:  # later than that if the machine's time was set back
             return False
         self._next[what] = now + pause
         return True
 
-    def _new_children(self) -> bool:
-        return self._pool.pids() != self._children
-
     def _renew(self, now: float) -> None:
-        until = now + self._options.lease
-        pids = self._pool.pids()
-        changes = {
-            "children": presence.children_of(pids), "busy": len(self._ledger), "done": self.done,
-            "state": "draining" if self._stopping else "running",
-        }  # fmt: skip
-
-        def act(connection: Connection) -> list[str] | None:
-            if not queues.renew(connection, self.id, now, until, **changes):
-                return None
-            mine = [record.id for record in jobs.running_of(connection, [self.id])]
-            # Claimed by a transaction of which nobody could tell whether it was committed.
-            return [job for job in mine if job not in self._ledger]
-
-        self._check_schema()
-        strays = self._database.retrying(act)
-        if strays is None:
-            raise LostError("Others have taken over the jobs of this worker.")
-        self._lease_until, self._children = until, pids
-        self._pool.keep_until(until)
-        if strays:
-            self._return(strays)
-
-    def _check_schema(self) -> None:
-        """End in good order when a newer nbflow has changed the tables."""
-        if self._outdated is None:
-            try:
-                self._database.check_current()
-            except DatabaseNewerError as error:
-                _log.error("%s The worker ends after what runs.", error)
-                self._outdated = error
-                self.stop()
-
-    def _return(self, ids: list[str]) -> None:
-        with bells.ringing(self._database, bells.JOBS) as connection:
-            for record in jobs.get(connection, ids, lock=True).values():
-                told = any(each.job.id == record.id for each, _ in self._ledger.news(0.0).ends)
-                if record.state == "running" and record.worker == self.id and not told:
-                    presence.give_back(connection, record, time.time(), lost=False)
+        state = "draining" if self._stopping else "running"
+        self._lease.renew(now, self._ledger.knows, busy=len(self._ledger), done=self.done, state=state)
+        if self._lease.outdated is not None:
+            self.stop()
 
     def _obey(self) -> None:
         """End what was asked to end."""
@@ -339,28 +297,15 @@ class Worker:
 
     # --- beginning and end ---------------------------------------------------------------------------------------
 
-    def _register(self) -> None:
+    def _record(self) -> WorkerRecord:
         from importlib.metadata import version
 
-        now = time.time()
-        options = self._options
-        self._lease_until = now + options.lease
-        record = WorkerRecord(
+        now, options = time.time(), self._options
+        return WorkerRecord(
             self.id, presence.host(), presence.boot(), os.getpid(), psutil.Process().create_time(), "running",
             json.dumps(options.queues), json.dumps(options.exclude), self.concurrency, "[]", 0, 0, version("nbflow"),
-            now, now, self._lease_until,
+            now, now, now,
         )  # fmt: skip
-        with self._database.write() as connection:
-            queues.register(connection, record)
-
-    def _guard(self) -> None:
-        """End the children when the lease cannot be renewed in time: soon others will run their jobs."""
-        while self._lease_until:
-            left = self._lease_until - presence.MARGIN - time.time()
-            if left <= 0:
-                self._pool.kill()
-                left = presence.MARGIN
-            time.sleep(min(left, 1.0))
 
     def _close(self) -> None:
         self._pool.close(wait=False)
@@ -368,19 +313,11 @@ class Worker:
         with suppress(StorageError, QueueError):
             self._turn(time.time(), 0)
             with bells.ringing(self._database, bells.JOBS, bells.NEWS) as connection:
-                for record in jobs.running_of(connection, [self.id]):
-                    presence.give_back(connection, record, time.time(), lost=False)
-                now = time.time()
-                queues.renew(connection, self.id, now, now, done=self.done)
-                queues.leave(connection, self.id, "stopped", now)
-        self._lease_until = 0.0
+                self._lease.give_up(connection, self.done)
+        self._lease.close()
         for descriptor in (self._ring, self._bell):
             self._ring = -1  # before it is closed, as a signal may want to ring it
             os.close(descriptor)
-
-
-class LostError(QueueError):
-    """A worker found that it counts as dead."""
 
 
 def _next_due(connection: Connection) -> float | None:

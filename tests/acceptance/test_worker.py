@@ -131,7 +131,7 @@ def test_jobs_of_a_killed_worker_are_taken_over_by_one_that_lives(queue, start_w
 def test_jobs_of_a_killed_worker_are_taken_over_by_the_next_that_starts(queue, start_worker, log, go):
     worker = start_worker("-c", "1").ready()
     job = queue.enqueue(worker_jobs.until, str(log), "first", str(go))
-    wait_until(begun(log, "first"))
+    wait_until(lambda: job.record.started_at)
     worker.kill()
     go.touch()
     assert start_worker("--burst").wait() == 0

@@ -52,9 +52,11 @@ def test_a_task_of_a_flow_is_told_under_its_run(ledger):
 
 
 def test_jobs_are_in_hand_until_they_end(ledger, work):
-    assert (len(ledger), "a" * 12 in ledger, ledger.per_queue()) == (1, True, {"default": 1})
+    assert (len(ledger), ledger.knows("a" * 12), ledger.per_queue()) == (1, True, {"default": 1})
     ledger.learn(finished(work))
-    assert (len(ledger), "a" * 12 in ledger, len(ledger.news(NOW).ends)) == (0, False, 1)
+    assert (len(ledger), ledger.knows("a" * 12), len(ledger.news(NOW).ends)) == (0, True, 1)
+    ledger.told(ledger.news(NOW))
+    assert not ledger.knows("a" * 12)
 
 
 def test_news_stay_until_they_are_told(ledger, work):

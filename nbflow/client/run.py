@@ -182,7 +182,7 @@ class Run:
         """
         if self.state.finished:
             raise RunFailedError(f"Run {self.id} is {self.state}; it takes no signals.")
-        return outside.send(self._db, self._values, self.id, name, value, key)
+        return outside.send(self._db, self._values, self.id, name, value=value, key=key)
 
     def resume(self, *, spec: FlowSpec | None = None, **options: Any) -> Run:
         """Go on where the run stopped, and return when it is finished.

@@ -73,8 +73,9 @@ def _job(run: str, spec: FlowSpec, values: Any) -> JobRecord:
     payload = Packer(values, lambda _: False).of(advance).seal(Inputs((run,)))
     filled: dict[str, Any] = dict.fromkeys(JobRecord._fields) | {
         "id": job_of(run), "queue": settings.queue, "priority": 0, "place": STAMPS.next()[0], "state": "ready",
-        "name": spec.name, "kind": "flow", "run": run, "seq": 0, "payload": payload, "policy": json.dumps({"losses": _LOSSES}), "waiting": 0, "attempt": 0,
-        "marks": 0, "enqueued_at": now, "ready_at": now, "tags": "", "success_ttl": 3_600.0, "failure_ttl": 86_400.0,
+        "name": spec.name, "kind": "flow", "run": run, "seq": 0, "payload": payload,
+        "policy": json.dumps({"losses": _LOSSES}), "waiting": 0, "attempt": 0, "marks": 0, "enqueued_at": now,
+        "ready_at": now, "tags": "", "success_ttl": 3_600.0, "failure_ttl": 86_400.0,
     }  # fmt: skip
     return JobRecord(**filled)
 

@@ -65,7 +65,7 @@ def receive(frame: Frame, name: str, timeout: float | timedelta | datetime | Non
     return value
 
 
-def send(database: Database, values: ValueStore, run: str, name: str, value: Any, key: str | None) -> bool:
+def send(database: Database, values: ValueStore, run: str, name: str, *, value: Any, key: str | None) -> bool:
     """Send a signal to a run, and wake it; False if `key` was sent before."""
     from nbflow.engine.detached import job_of
     from nbflow.storage import bells, jobs, signals

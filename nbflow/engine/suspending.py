@@ -1,4 +1,4 @@
-"""Suspending a run on a worker: when it waits for long, its flow functions are left, and replayed when there is news."""
+"""Suspending a run on a worker: flow functions that wait for long are left, and replayed when there is news."""
 
 from __future__ import annotations
 
@@ -35,7 +35,8 @@ class Suspender:
             return
         executors = [executor for executor in engine.started() if getattr(executor, "keeps", False)]
         try:
-            if all([_quiesced(executor) for executor in executors]):
+            answers = [_quiesced(executor) for executor in executors]  # each of them is asked
+            if all(answers):
                 self._suspend(executors, before)
         finally:
             if engine.waiting.broken is None:

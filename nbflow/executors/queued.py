@@ -197,7 +197,8 @@ class QueueExecutor:
         new = []
         for work in works:
             try:
-                new.append(NewJob(self._record(work)))
+                payload = self._packer_of(work.spec).seal(work.inputs, work.key)
+                new.append(NewJob(_record(work, payload, self._queue, self._waker)))
             except Exception as error:  # the function cannot go to another process
                 self._finish(_name(work), losses.end(work, State.FAILED, error, self._clock.time()))
         if new:
@@ -242,24 +243,6 @@ class QueueExecutor:
                 len(self._open), self._database.url,
             )  # fmt: skip
 
-    def _record(self, work: Work) -> JobRecord:
-        spec = work.spec
-        policy: dict[str, Any] = {"key": work.key, "losses": 0}
-        if spec.is_async:
-            policy["async"] = True
-        place, now = STAMPS.next()[0], time.time()
-        waker = self._waker
-        values = dict.fromkeys(JobRecord._fields) | {
-            "id": _name(work), "queue": spec.queue or self._queue, "priority": 0,
-            "place": place, "state": "ready", "name": spec.name, "kind": "task",
-            "payload": self._packer_of(spec).seal(work.inputs, work.key), "policy": json.dumps(policy),
-            "timeout": work.timeout, "soft_timeout": work.soft_timeout, "waiting": 0, "attempt": work.attempt - 1,
-            "marks": int(Mark.WAKES) if waker is not None else 0, "waker": waker, "run": work.run, "seq": work.seq,
-            "enqueued_at": now, "ready_at": now, "tags": json.dumps(spec.tags) if spec.tags else "",
-            "batch": work.run, "success_ttl": None, "failure_ttl": None,
-        }  # fmt: skip
-        return JobRecord(**values)  # type: ignore[arg-type]  # by name
-
     def _packer_of(self, spec: StepSpec) -> CallPacker:
         found = self._packers.get(id(spec))
         if found is None:
@@ -300,6 +283,23 @@ class QueueExecutor:
 
 def _name(work: Work) -> str:
     return f"{work.run}.{work.seq}.{work.attempt}"
+
+
+def _record(work: Work, payload: bytes, queue: str, waker: str | None) -> JobRecord:
+    """The job that an attempt is."""
+    spec = work.spec
+    policy: dict[str, Any] = {"key": work.key, "losses": 0}
+    if spec.is_async:
+        policy["async"] = True
+    now = time.time()
+    values: dict[str, Any] = dict.fromkeys(JobRecord._fields) | {
+        "id": _name(work), "queue": spec.queue or queue, "priority": 0, "place": STAMPS.next()[0], "state": "ready",
+        "name": spec.name, "kind": "task", "payload": payload, "policy": json.dumps(policy), "timeout": work.timeout,
+        "soft_timeout": work.soft_timeout, "waiting": 0, "attempt": work.attempt - 1,
+        "marks": int(Mark.WAKES) if waker is not None else 0, "waker": waker, "run": work.run, "seq": work.seq,
+        "enqueued_at": now, "ready_at": now, "tags": json.dumps(spec.tags) if spec.tags else "", "batch": work.run,
+    }  # fmt: skip
+    return JobRecord(**values)
 
 
 def _given_up(work: Work, now: float) -> Finished:

@@ -8,13 +8,12 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import NamedTuple
 
-from sqlalchemy import Connection
-
 from nbflow.model.jobs import JobRecord
 from nbflow.model.ports import Finished, Output, Progress, Report, Started, Work
 from nbflow.model.records import AttemptRecord, ErrorRecord, LogRecord, StoredValue
 from nbflow.model.states import State
 from nbflow.storage import attempts, bells, jobs, logs
+from nbflow.storage.connection import Connection
 from nbflow.values.store import ValueStore
 
 

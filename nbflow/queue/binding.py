@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from sqlalchemy import Connection
-
 from nbflow.model.errors import JobExistsError, JobNotFoundError, QueueError
 from nbflow.model.jobs import JobRecord, KeyRecord, Mark, NeedRecord
 from nbflow.model.states import State
@@ -13,6 +11,7 @@ from nbflow.queue import gates
 from nbflow.queue.consequences import UNBOUND, Consequences
 from nbflow.storage import gates as stored_gates
 from nbflow.storage import job_links, jobs
+from nbflow.storage.connection import Connection
 from nbflow.values.store import ValueStore
 
 if TYPE_CHECKING:

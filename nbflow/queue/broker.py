@@ -9,8 +9,6 @@ import time
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
-from sqlalchemy import Connection
-
 from nbflow.model.errors import QueueClosedError, TaskCancelledError, UnknownQueueError
 from nbflow.model.jobs import JobRecord, KeyRecord, Mark, QueueRecord, RevocationRecord
 from nbflow.model.names import check_name, time_id
@@ -23,6 +21,7 @@ from nbflow.running.clock import SystemClock
 from nbflow.running.failure import error_record
 from nbflow.storage import bells, hooks, job_links, jobs, queues, sweeper
 from nbflow.storage import gates as stored_gates
+from nbflow.storage.connection import Connection
 from nbflow.storage.database import Database
 from nbflow.values.store import ValueStore
 

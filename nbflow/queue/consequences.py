@@ -7,8 +7,6 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
-from sqlalchemy import Connection
-
 from nbflow.model.errors import JobExpiredError, TaskCancelledError
 from nbflow.model.jobs import JobEnd, JobRecord, Mark
 from nbflow.model.records import ErrorRecord
@@ -17,6 +15,7 @@ from nbflow.queue import gates
 from nbflow.running.failure import error_record
 from nbflow.storage import gates as stored_gates
 from nbflow.storage import job_links, jobs
+from nbflow.storage.connection import Connection
 from nbflow.storage.job_links import NeedResult
 from nbflow.values.store import ValueStore
 

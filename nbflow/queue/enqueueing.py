@@ -6,8 +6,6 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from sqlalchemy import Connection
-
 from nbflow.model.errors import ConfigError
 from nbflow.queue import steering, webhooks
 from nbflow.queue.broker import DEFAULT, STAMPS, Broker, NewJob
@@ -16,6 +14,7 @@ from nbflow.queue.job import Job
 from nbflow.queue.options import JobOptions
 from nbflow.queue.patterns import NOTHING, Call, Group, Pattern, leaves
 from nbflow.queue.preparing import Preparer
+from nbflow.storage.connection import Connection
 
 _CALLBACK_TIMEOUT = 60.0  # seconds
 _OF_THE_WHOLE = ("on_success", "on_failure", "on_stopped")  # options that a pattern has for its result

@@ -10,18 +10,17 @@ import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from sqlalchemy import Connection
-
 from nbflow.model.errors import ScheduleError
 from nbflow.model.jobs import FiringRecord, ScheduleRecord
 from nbflow.queue.broker import Broker, NewJob
 from nbflow.queue.cron import Timetable
 from nbflow.queue.templates import Shot, shots
 from nbflow.storage import schedules
+from nbflow.storage.connection import Connection
 
 GRACE = 60.0  # seconds by which a time may be late where late ones are not caught up with
 AT_ONCE = 100  # times of one schedule in one transaction
-_MOST_NEEDS = 100  # earlier jobs that one waits for
+_MOST_NEEDS = 10  # earlier jobs that one waits for
 _TICK = 1e-6  # seconds
 
 

@@ -18,10 +18,9 @@ from collections.abc import Iterable, Sequence
 from itertools import groupby
 from typing import NamedTuple
 
-from sqlalchemy import Connection
-
 from nbflow.model.jobs import ClaimedJob, GateLineRecord, GateRecord, GateStartRecord, GateWaitRecord, JobRecord
 from nbflow.storage import gates, jobs, queues
+from nbflow.storage.connection import Connection
 
 RATE = "rate:"  # before the names of gates that count starts
 _PAUSED = ""  # where the lines of a paused queue stand

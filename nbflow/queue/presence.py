@@ -16,7 +16,6 @@ from functools import cache
 from pathlib import Path
 
 import psutil
-from sqlalchemy import Connection
 
 from nbflow.model.errors import TaskCancelledError, WorkerLostError
 from nbflow.model.jobs import JobRecord, WorkerRecord
@@ -27,6 +26,7 @@ from nbflow.queue.consequences import Consequences, Ended, left_by, of
 from nbflow.queue.ledger import is_numbered, may_be_lost_again, parsed
 from nbflow.running.failure import error_record
 from nbflow.storage import bells, jobs, queues
+from nbflow.storage.connection import Connection
 from nbflow.storage.database import Database
 from nbflow.values.store import ValueStore
 

@@ -9,8 +9,6 @@ from datetime import datetime
 from itertools import islice
 from typing import NamedTuple, TypeVar
 
-from sqlalchemy import Connection
-
 from nbflow import settings as settings_module
 from nbflow.model.errors import ScheduleError
 from nbflow.model.jobs import FiringRecord, ScheduleRecord
@@ -20,6 +18,7 @@ from nbflow.queue.firing import timetable
 from nbflow.queue.job import Job
 from nbflow.storage import bells, opened
 from nbflow.storage import schedules as stored
+from nbflow.storage.connection import Connection
 from nbflow.values.project import value_store
 
 T = TypeVar("T")

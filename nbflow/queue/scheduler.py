@@ -11,8 +11,6 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import Any
 
-from sqlalchemy import Connection
-
 from nbflow.model.errors import (
     DatabaseCorruptError,
     DatabaseMissingError,
@@ -29,6 +27,7 @@ from nbflow.queue.broker import Broker
 from nbflow.queue.firing import Volley
 from nbflow.running.clock import SystemClock
 from nbflow.storage import bells, schedules
+from nbflow.storage.connection import Connection
 from nbflow.storage.database import Database
 from nbflow.values.store import ValueStore
 

@@ -11,8 +11,6 @@ from datetime import datetime, timedelta
 from datetime import time as time_of_day
 from typing import TYPE_CHECKING, Any, Literal, TypedDict, Unpack
 
-from sqlalchemy import Connection
-
 from nbflow.model.errors import ScheduleError
 from nbflow.model.jobs import ScheduleRecord
 from nbflow.model.names import check_name
@@ -24,6 +22,7 @@ from nbflow.queue.job import Job
 from nbflow.queue.schedule import Schedule, moment
 from nbflow.storage import bells, queues
 from nbflow.storage import schedules as stored
+from nbflow.storage.connection import Connection
 
 if TYPE_CHECKING:
     from nbflow.queue.enqueueing import Enqueuer

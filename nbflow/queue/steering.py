@@ -7,8 +7,6 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import Connection
-
 from nbflow.model.errors import ConfigError, TaskCancelledError
 from nbflow.model.jobs import Mark, QueueRecord
 from nbflow.model.names import check_name
@@ -22,6 +20,7 @@ from nbflow.queue.presence import is_dead
 from nbflow.running.failure import error_record
 from nbflow.storage import bells, jobs, queues, sweeper
 from nbflow.storage import gates as stored_gates
+from nbflow.storage.connection import Connection
 
 if TYPE_CHECKING:
     from nbflow.queue.preparing import Preparer

@@ -7,8 +7,6 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
-from sqlalchemy import Connection
-
 from nbflow.model.errors import JobNotFoundError, QueueError, TaskCancelledError
 from nbflow.model.jobs import ClaimedJob, HeldJob, JobEnd, JobRecord, Mark, QueueRecord
 from nbflow.model.ports import Finished
@@ -29,6 +27,7 @@ from nbflow.queue.ledger import (
 )
 from nbflow.running.failure import error_record
 from nbflow.storage import job_links, jobs, queues
+from nbflow.storage.connection import Connection
 from nbflow.storage.upserts import Upsert
 from nbflow.values.store import ValueStore
 

@@ -65,7 +65,8 @@ class ProcessPool:
     ) -> None:
         """`most_tasks`: a child that has run so many is replaced.
 
-        `environment`: variables that the children have beyond those of this process. `gather`: reports of short tasks are sent together, so that a crash may take the ends of some with it.
+        `environment`: variables that the children have beyond those of this process. `gather`: reports of short tasks
+        are sent together, so that a crash may take the ends of some with it.
         """
         self._gather = gather
         self._environment = environment

@@ -15,8 +15,8 @@ from nbflow.storage.upserts import storable
 
 NEW = (
     "id", "queue", "priority", "place", "state", "name", "kind", "payload", "policy", "timeout", "soft_timeout",
-    "due_at", "expires_at", "attempt", "waiting", "marks", "gates", "unique_key", "waker", "run", "seq", "enqueued_at", "ready_at",
-    "meta", "tags", "batch", "schedule", "logical_time", "success_ttl", "failure_ttl",
+    "due_at", "expires_at", "attempt", "waiting", "marks", "gates", "unique_key", "waker", "run", "seq", "enqueued_at",
+    "ready_at", "meta", "tags", "batch", "schedule", "logical_time", "success_ttl", "failure_ttl",
 )  # fmt: skip
 _COUNTERS = ("token", "claims", "losses", "wakes", "abort")
 _CLAIM = (

@@ -107,6 +107,7 @@ class Worker:
         self.done = 0  # jobs that ended
         self._lease = Lease(database, self._pool, self.id, options.lease)
         self._next: dict[str, float] = {}  # what is due when
+        self._tell_at = 0.0  # when output and progress may be told again
 
     # --- from outside --------------------------------------------------------------------------------------------
 
@@ -162,7 +163,10 @@ class Worker:
         if news.ends:
             waited = now - news.ends[0][1].finished_at
             return len(self._ledger) <= 2 * self.concurrency or len(news.ends) >= _ENOUGH or waited > _PATIENCE
-        return bool(news) and self._is_due("news", now, _GATHER)
+        if not news or now < self._tell_at <= now + _GATHER:
+            return False
+        self._tell_at = now + _GATHER
+        return True
 
     def _room(self) -> int:
         """How many jobs could be claimed now."""

@@ -65,6 +65,7 @@ def _unused(
     database: Database, values: ValueStore, without_runs: Sequence[str], now: float
 ) -> tuple[dict[str, int], float]:
     """Size of each artifact that nothing refers to, by name, and the time before which such ones were written."""
+    from nbflow.queue.calls import stored_in
     from nbflow.storage import runs, sweeper
 
     def look(connection: Any) -> tuple[set[str], float]:
@@ -76,6 +77,11 @@ def _unused(
                 continue  # of another deployment, whose artifacts are not ours to judge
             if stored.uri is not None:
                 used.add(stored.uri)
+        for payload in sweeper.calls(connection):
+            try:
+                used.update(stored.uri for stored in stored_in(payload, values) if stored.uri is not None)
+            except SignatureError:
+                continue
         # The arguments of a task that waits are known to its run alone until the task has ended.
         return used, min(now, runs.oldest_live(connection, now)) - GRACE
 

@@ -259,6 +259,13 @@ def _open(payload: bytes, job: str, logical: Logical) -> _Call:
     return _Call(code, inputs, policy, values, context)
 
 
+def stored_in(payload: bytes, values: ValueStore) -> list[StoredValue]:
+    """The stored values that a payload names. Raises SignatureError."""
+    code, _, _, packed, upstream, retry, *_ = pickle.loads(values.unseal(payload))  # noqa: S301 - signed
+    found = [packed, *upstream, retry, code if len(code) != len(Reference._fields) else None]
+    return [StoredValue(*parts) for parts in found if parts is not None]
+
+
 _FUNCTIONS: dict[tuple[Any, ...], Callable[..., Any]] = {}
 _MOST_FUNCTIONS = 256
 

@@ -50,6 +50,8 @@ def referenced(connection: Connection, *, without_runs: Sequence[str] = ()) -> s
     found: set[str] = set(connection.execute(select(cached).where(cached.is_not(None))).scalars())
     for run, column in ((schema.tasks.c.run, schema.tasks.c.result_uri), (schema.runs.c.id, schema.runs.c.result_uri)):
         found.update(_kept(connection, run, column, without_runs))
+    of_jobs = schema.jobs.c.result_uri
+    found.update(connection.execute(select(of_jobs).where(of_jobs.is_not(None))).scalars())
     return found
 
 
@@ -58,8 +60,19 @@ def packed(connection: Connection, *, without_runs: Sequence[str] = ()) -> Itera
     for table, run in ((schema.payloads, schema.payloads.c.run), (schema.runs, schema.runs.c.id)):
         for name in ("inputs", "error"):
             yield from _kept(connection, run, table.c[name], without_runs)
-    code = schema.flow_versions.c.code
-    yield from connection.execute(select(code).where(code.is_not(None))).scalars()
+    for column in (schema.flow_versions.c.code, schema.jobs.c.error, schema.signals.c.payload):
+        yield from _column(connection, column)
+
+
+def calls(connection: Connection) -> Iterator[bytes]:
+    """Signed calls of jobs and schedules, which may name further artifacts."""
+    for column in (schema.jobs.c.payload, schema.schedules.c.payload):
+        yield from _column(connection, column)
+
+
+def _column(connection: Connection, column: Column[Any]) -> Iterator[Any]:
+    statement = select(column).where(column.is_not(None)).execution_options(yield_per=_AT_ONCE)
+    return iter(connection.execute(statement).scalars())
 
 
 def _kept(connection: Connection, run: Column[str], column: Column[Any], without_runs: Sequence[str]) -> Iterator[Any]:

@@ -14,6 +14,7 @@ from nbflow.cli.main import main
 from nbflow.model.errors import QueueClosedError, UnknownQueueError
 from nbflow.queue.queue import Queue
 from nbflow.queue.worker import Worker, WorkerOptions
+from nbflow.settings import project_folder
 from nbflow.storage import jobs, opened
 from nbflow.values.project import value_store
 from tests.acceptance import worker_jobs
@@ -274,6 +275,27 @@ def test_retry_says_what_it_takes(nbflow, arguments):
 def test_a_job_that_has_not_finished_is_not_requeued(nbflow, queue):
     code, told = nbflow("retry", queue.enqueue(worker_jobs.add, 1, 1).id)
     assert (code, "only what has finished can be requeued" in told) == (2, True)
+
+
+# --- gc --------------------------------------------------------------------------------------------------------------
+
+
+def test_gc_keeps_what_jobs_need_and_gave(nbflow, queue):
+    """Large values lie beside the database; they are old here, so that nothing but being needed keeps them."""
+    done, gone = queue.enqueue(worker_jobs.give, 50_000), queue.enqueue(worker_jobs.give, 60_000)
+    failed = queue.enqueue(worker_jobs.fail, "x" * 50_000)
+    work_off()
+    waiting = queue.with_options(retries=1).enqueue(worker_jobs.add, bytes(range(256)) * 200, b"!")
+    artifacts = [path for path in (project_folder() / ".nbflow" / "artifacts").rglob("*") if path.is_file()]
+    for path in artifacts:
+        os.utime(path, (1_000_000_000, 1_000_000_000))
+    with opened.database().write() as connection:
+        jobs.delete(connection, [gone.id])
+    code, told = nbflow("gc", "--yes", "--json")
+    assert (code, json.loads(told)["artifacts"]) == (0, 1)
+    work_off()
+    assert waiting.result() == bytes(range(256)) * 200 + b"!"
+    assert (done.result(), str(failed.error)) == (bytes(50_000), "x" * 50_000)
 
 
 # --- worker and up ---------------------------------------------------------------------------------------------------

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
-import sys
 import threading
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
@@ -12,12 +10,13 @@ from typing import TYPE_CHECKING, Any
 
 from nbflow.model.ports import Finished, Output, Report, Started, Waits, Work
 from nbflow.model.states import State
-from nbflow.running import functions, losses, wire
+from nbflow.running import functions, losses, surroundings, wire
 from nbflow.running.attempt import never_begun
 from nbflow.running.children import Child, children
 from nbflow.running.clock import SystemClock
 from nbflow.running.echo import echo
 from nbflow.running.interrupt import GRACE, verdict_error
+from nbflow.running.leased import Leased
 
 if TYPE_CHECKING:
     from nbflow.model.ports import Clock
@@ -29,21 +28,6 @@ _SHORT, _LONG = 0.002, 0.02  # seconds
 _log = logging.getLogger("nbflow")
 _NO_CHANGES: Mapping[str, str] = {}
 _HOPELESS = 3  # children in a row that died before they began anything
-
-
-class _Leased:
-    """A child with what it was given."""
-
-    def __init__(self, child: Child) -> None:
-        self.child = child
-        self.tasks: dict[int, Work] = {}  # by ticket, in the order that they will run in
-        self.running: Started | None = None
-        self.specs: set[int] = set()  # numbers of the specs that it knows
-        self.unset: Callable[[], None] | None = None  # takes back the order to kill it when time is up
-        self.waits = False  # whether its task waits for others, which may have its place
-        self.done = 0  # tasks that it has run
-        self.retiring = False  # whether it gets no more tasks
-        self.asked_back = False  # whether it was asked to give tasks back and has not answered
 
 
 class ProcessPool:
@@ -86,7 +70,7 @@ class ProcessPool:
         self._open: set[int] = set()  # tickets whose last report has not been made
         self._claimed: set[int] = set()  # of them, those about to be reported
         self._cancelled: set[int] = set()  # of them, those that a child was told to end
-        self._leased: dict[Child, _Leased] = {}
+        self._leased: dict[Child, Leased] = {}
         self._specs: dict[int, tuple[int, StepSpec, Any]] = {}  # by id: number, spec (kept for its id), packed function
         self._ahead = 0  # tasks that a child is given beyond the one it runs
         self._hopeless = 0
@@ -133,7 +117,7 @@ class ProcessPool:
                     # Whether it has begun is for the child to say, which gives it back if not.
                     self._cancelled.add(ticket)
                     children().send(leased.child, [wire.Cancel(ticket)])
-                    self._find_running(leased)
+                    leased.find_running(self._clock.time())
                     if leased.running is not None and leased.running.ticket == ticket:
                         self._kill_after(GRACE, leased, leased.running, State.CANCELLED)
                 return
@@ -172,9 +156,10 @@ class ProcessPool:
                 self._feed()
 
     def kill(self) -> None:
-        """End all children with what they run."""
+        """End all children at once. What they run is reported as cancelled: nothing was wrong with it."""
         with self._lock:
             for leased in self._leased.values():
+                leased.ended_for_us = True
                 leased.child.kill()
 
     def keep_until(self, time_: float) -> None:
@@ -231,14 +216,13 @@ class ProcessPool:
             if leased is None:
                 break
             work = self._queue.popleft()
-            leased.tasks[work.ticket] = work
-            self._add(batches.setdefault(leased.child, []), leased, work)
+            batches.setdefault(leased.child, []).extend(leased.give(work, *self._pack(work.spec)))
         for child, messages in batches.items():
             children().send(child, messages)
         if not self._queue:
             self._even_out()
 
-    def _free(self) -> _Leased | None:
+    def _free(self) -> Leased | None:
         """The child to be given the next task, if there is one."""
         here = [leased for leased in self._leased.values() if not leased.waits]
         open_ = [leased for leased in here if not leased.retiring and not self._has_its_share(leased)]
@@ -250,39 +234,23 @@ class ProcessPool:
                 return self._lease()
         return best if best is not None and len(best.tasks) <= self._ahead else None
 
-    def _has_its_share(self, leased: _Leased) -> bool:
+    def _has_its_share(self, leased: Leased) -> bool:
         return self._most_tasks is not None and leased.done + len(leased.tasks) >= self._most_tasks
 
-    def _lease(self) -> _Leased:
+    def _lease(self) -> Leased:
         child = children().lease(self)
-        leased = self._leased[child] = _Leased(child)
-        try:
-            cwd: str | None = os.getcwd()
-        except OSError:  # the folder is gone
-            cwd = None
-        environment = {**os.environ, **self._environment}
-        lease = wire.Lease(list(sys.path), cwd, environment, self._values.config(), self._gather)
-        children().send(child, [lease])
+        leased = self._leased[child] = Leased(child)
+        children().send(child, [surroundings.lease(self._values.config(), self._environment, gather=self._gather)])
         if self._until is not None:
             children().send(child, [wire.KeepUntil(self._until)])
         return leased
-
-    def _add(self, messages: list[Any], leased: _Leased, work: Work) -> None:
-        number, packed = self._pack(work.spec)
-        if number not in leased.specs:
-            leased.specs.add(number)
-            messages.append(wire.Spec(number, work.spec.name, work.spec.is_async, packed))
-        messages.append(wire.Task.of(work, number))
 
     def _even_out(self) -> None:
         """If a child has nothing to do, ask the one with the most tasks ahead for some of them back."""
         if all(leased.tasks or leased.retiring for leased in self._leased.values()):
             return
         most = max(self._leased.values(), key=lambda leased: len(leased.tasks))
-        ahead = len(most.tasks) - 1
-        if ahead > 0 and not most.asked_back:
-            most.asked_back = True
-            children().send(most.child, [wire.GiveBack((ahead + 1) // 2)])
+        most.ask_back(len(most.tasks) // 2)
 
     # --- what children say, on the listening thread --------------------------------------------------------------
 
@@ -309,13 +277,15 @@ class ProcessPool:
             leased = self._leased.pop(child, None)
             if leased is None:
                 return
-            self._find_running(leased)
+            leased.find_running(self._clock.time())
             running = leased.tasks.pop(leased.running.ticket, None) if leased.running is not None else None
             waiting = [work for work in leased.tasks.values() if work.ticket in self._open]
             self._hopeless = 0 if leased.running is not None or child.killed else self._hopeless + 1
             ends: list[Report] = []
             now = self._clock.time()
-            if running is not None and leased.running is not None:
+            if running is not None and leased.ended_for_us:
+                ends.append(never_begun(running, now, self.name))
+            elif running is not None and leased.running is not None:
                 ends.append(losses.lost(running, leased.running, exit, now))
             if self._hopeless >= _HOPELESS:
                 ends += [losses.end(work, State.FAILED, losses.no_start(exit), now) for work in waiting]
@@ -333,14 +303,7 @@ class ProcessPool:
                 self._queue.appendleft(work)
         return ends
 
-    def _find_running(self, leased: _Leased) -> None:
-        """Learn from a dead child's mark what it ran, if that report was still held back."""
-        ticket = leased.child.mark.read()
-        if leased.running is None and ticket in leased.tasks:
-            now = self._clock.time()
-            leased.running = Started(ticket, now, f"process-{leased.child.pid}", leased.child.pid)
-
-    def _take(self, leased: _Leased, report: Report) -> bool:
+    def _take(self, leased: Leased, report: Report) -> bool:
         """Note what a report means for the child; returns whether it is to be handed on."""
         if type(report) is Started:
             leased.running = report
@@ -355,9 +318,7 @@ class ProcessPool:
             self._hopeless = 0
             leased.tasks.pop(report.ticket, None)
             self._ended_one(leased)
-            if leased.unset is not None:
-                leased.unset()
-                leased.unset = None
+            leased.set_timer(None)
             seconds = report.finished_at - report.started_at
             if seconds < _SHORT:
                 self._ahead = min(_MOST_AHEAD, self._ahead * 2 + 1)
@@ -365,26 +326,23 @@ class ProcessPool:
                 self._ahead = 0
         elif type(report) is Waits:
             leased.waits = report.waits
-            if report.waits and len(leased.tasks) > 1 and not leased.asked_back:
-                leased.asked_back = True
-                children().send(leased.child, [wire.GiveBack(len(leased.tasks) - 1)])
+            if report.waits:
+                leased.ask_back(len(leased.tasks) - 1)
         return report.ticket in self._open
 
-    def _ended_one(self, leased: _Leased) -> None:
+    def _ended_one(self, leased: Leased) -> None:
         leased.waits = False
         leased.done += 1
         if self._most_tasks is not None and leased.done >= self._most_tasks:
             leased.retiring = True
         self._dismiss(leased)
 
-    def _dismiss(self, leased: _Leased) -> None:
+    def _dismiss(self, leased: Leased) -> None:
         """End a child that is to go, if it has nothing to do; have tasks that wait in it back."""
         if not leased.retiring or leased.running is not None:
             return
         if leased.tasks:
-            if not leased.asked_back:
-                leased.asked_back = True
-                children().send(leased.child, [wire.GiveBack(len(leased.tasks))])
+            leased.ask_back(len(leased.tasks))
             return
         del self._leased[leased.child]
         children().dismiss(leased.child)
@@ -429,7 +387,7 @@ class ProcessPool:
 
     # --- bad ends ------------------------------------------------------------------------------------------------
 
-    def _kill_after(self, seconds: float, leased: _Leased, started: Started, verdict: State) -> None:
+    def _kill_after(self, seconds: float, leased: Leased, started: Started, verdict: State) -> None:
         def kill() -> None:
             with self._lock:
                 if leased.running is None or leased.running.ticket != started.ticket:
@@ -439,6 +397,4 @@ class ProcessPool:
             error = verdict_error(verdict, work)
             self._finish(losses.end(work, verdict, error, self._clock.time(), started=started, exit="signal 9"))
 
-        if leased.unset is not None:
-            leased.unset()
-        leased.unset = self._timers.call_at(self._timers.time() + seconds, kill)
+        leased.set_timer(self._timers.call_at(self._timers.time() + seconds, kill))

@@ -6,9 +6,23 @@ import os
 import signal
 import sys
 import time
+from collections.abc import Mapping
 from contextlib import suppress
+from typing import TYPE_CHECKING
 
 from nbflow.running import wire
+
+if TYPE_CHECKING:
+    from nbflow.values.store import StoreConfig
+
+
+def lease(values: StoreConfig, changes: Mapping[str, str], *, gather: bool) -> wire.Lease:
+    """What another process has to take over to be like this one; `changes`: variables that it has beyond those here."""
+    try:
+        cwd: str | None = os.getcwd()
+    except OSError:  # the folder is gone
+        cwd = None
+    return wire.Lease(list(sys.path), cwd, {**os.environ, **changes}, values, gather)
 
 
 def take_over(lease: wire.Lease) -> None:

@@ -24,6 +24,7 @@ class DaskCluster:
 
     def __enter__(self) -> DaskCluster:
         self.scheduler = self._start("scheduler", "--host", "127.0.0.1", "--port", self.address.rpartition(":")[2])
+        self.client()  # waits until it answers
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -54,7 +55,8 @@ class DaskCluster:
         return self._clients[-1] if options else self._clients[0]
 
     def _start(self, what: str, *options: str, path: tuple[Path, ...] = ()) -> subprocess.Popen[bytes]:
-        search = os.pathsep.join(map(str, [*path, ROOT]))
+        inherited = filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))
+        search = os.pathsep.join(map(str, [*path, *inherited, ROOT]))
         environment = os.environ | {"PYTHONPATH": search, "DASK_LOGGING__DISTRIBUTED": "error"}
         command = [sys.executable, "-m", f"distributed.cli.dask_{what}", *options, "--no-dashboard"]
         with open(self.folder / "dask.log", "ab") as log:

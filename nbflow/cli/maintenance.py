@@ -25,6 +25,7 @@ from nbflow.views.words import bytes_text
 _EXTRAS = {  # extra → a module that it brings, and its package
     "postgres": ("psycopg", "psycopg"),
     "s3": ("s3fs", "s3fs"),
+    "dask": ("distributed", "distributed"),
     "notebooks": ("sklearn", "scikit-learn"),
 }
 _UNITS = {"m": 60, "h": 3600, "d": 86_400, "w": 604_800}
@@ -122,10 +123,9 @@ def _executors() -> list[Finding]:
     """Those of other packages are loaded, as only that tells whether they can be."""
     from nbflow.executors import registry
 
-    built_in = ("serial", "threads", "processes")
-    found: list[Finding] = [("executors", True, ", ".join(built_in))]
+    found: list[Finding] = [("executors", True, ", ".join(registry.BUILT_IN))]
     for point in entry_points(group=registry.GROUP):
-        if point.name not in built_in:
+        if point.name not in registry.BUILT_IN:
             try:
                 point.load()
             except Exception as error:  # whatever another package may raise while it is imported

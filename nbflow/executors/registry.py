@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 GROUP = "nbflow.executors"
 
 # Here as well as in the package's metadata, so that a source tree works without being installed.
-_BUILT_IN = {
+BUILT_IN = {
     "serial": "nbflow.executors.serial:SerialExecutor",
     "threads": "nbflow.executors.threads:ThreadsExecutor",
     "processes": "nbflow.executors.processes:ProcessesExecutor",
@@ -40,7 +40,7 @@ def get_executor(
 
 def check_name(name: str) -> str:
     """Return `name` if it names an executor, else raise `ConfigError`."""
-    if name not in _BUILT_IN and name not in _registered():
+    if name not in BUILT_IN and name not in _registered():
         raise ConfigError(
             f"There is no executor {name!r}. Known are {', '.join(known())}; a package that is to provide another one "
             f"has to be installed here and to register it as an entry point of group {GROUP!r}.",
@@ -51,13 +51,13 @@ def check_name(name: str) -> str:
 
 def known() -> list[str]:
     """The names of all executors that can be used here."""
-    return [*_BUILT_IN, *sorted(_registered().keys() - _BUILT_IN.keys())]
+    return [*BUILT_IN, *sorted(_registered().keys() - BUILT_IN.keys())]
 
 
 def _factory(name: str) -> Callable[..., Executor]:
     check_name(name)
-    if name in _BUILT_IN:
-        module, _, attribute = _BUILT_IN[name].partition(":")
+    if name in BUILT_IN:
+        module, _, attribute = BUILT_IN[name].partition(":")
         factory: Any = getattr(import_module(module), attribute)
         return factory  # type: ignore[no-any-return]  # found by its name
     try:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from nbflow.model.errors import JobExistsError, JobNotFoundError, QueueError
+from nbflow.model.errors import ConfigError, JobExistsError, JobNotFoundError, QueueError
 from nbflow.model.jobs import JobRecord, KeyRecord, Mark, NeedRecord
 from nbflow.model.states import State
 from nbflow.queue import gates
@@ -61,7 +61,7 @@ class Binder:
             record = record._replace(due_at=self._now)
         if self._later and needs:
             record = record._replace(waiting=UNBOUND)
-        self._store(record, replaced)
+        self._store(record, replaced, needs)
         if needs:
             self._bind(record, needs)
         elif limits and not waits and not self._later:
@@ -84,10 +84,24 @@ class Binder:
                 if stored_gates.define(self._connection, limit.gate, limit.count, limit.per):
                     self._opened.add(limit.gate)
 
-    def _store(self, record: JobRecord, replaced: JobRecord | None) -> None:
+    def _check_circle(self, record: JobRecord, needs: list[str]) -> None:
+        """Raise ConfigError if a job that is there would come to need what needs it."""
+        seen: set[str] = set()
+        ahead = set(needs)
+        while ahead:
+            if record.id in ahead:
+                raise ConfigError(
+                    f"{record.name!r} would wait for itself: what it is to run after waits for job {record.id}, which "
+                    f"this call debounces by its key {record.unique_key!r}."
+                )
+            seen |= ahead
+            ahead = {need.needs for job in ahead for need in job_links.needs_of(self._connection, job)} - seen
+
+    def _store(self, record: JobRecord, replaced: JobRecord | None, needs: list[str]) -> None:
         if replaced is None:
             jobs.insert(self._connection, [record])
             return
+        self._check_circle(record, needs)
         if replaced.state == State.PENDING:
             gates.leave(self._connection, record.id)
         elif replaced.gates:

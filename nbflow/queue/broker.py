@@ -172,6 +172,7 @@ class Broker:
             found = list(jobs.get(connection, ids, lock=True).values())
             finished = [record for record in found if State(record.state).finished and record.payload is not None]
             anew = [self._anew(connection, record, place) for record, place in zip(finished, places, strict=False)]
+            follow.awaited_again([record.id for record in anew])
             follow.let_go([record for record in anew if follow.bind(record) == 0])
             # Those that have one of these places began anew in a transaction whose commit was not heard of.
             return [record.id for record in (*found, *anew) if record.place in places]

@@ -97,6 +97,10 @@ class Consequences:
         jobs.change(self._connection, record.id, waiting=len(open_))
         return len(open_)
 
+    def awaited_again(self, ids: Sequence[str]) -> None:
+        """Have those that still wait wait for jobs too that ended once and begin anew."""
+        jobs.mark(self._connection, sorted(jobs.wait_again(self._connection, ids)), Mark.NEEDED)
+
     def tick(self) -> None:
         """Do what the time brings: due jobs, expired ones, rates."""
         while found := jobs.due(self._connection, self._now, _AT_ONCE):

@@ -96,14 +96,17 @@ def children_of(pids: list[int]) -> str:
 
 def bury(database: Database, values: ValueStore, now: float, *, me: str = "") -> int:
     """Take over the jobs of dead workers; returns how many workers there were."""
-    with database.read() as connection:
-        dead = [each for each in queues.listed(connection) if each.id != me and is_dead(each, now)]
+    there = database.retrying(queues.listed, write=False)
+    dead = [each.id for each in there if each.id != me and is_dead(each, now)]
     for worker in dead:
-        with bells.ringing(database, bells.JOBS, bells.NEWS) as connection:
-            locked = queues.lock_worker(connection, worker.id)
+
+        def act(connection: Connection, worker: str = worker) -> None:
+            locked = queues.lock_worker(connection, worker)
             if locked is not None and is_dead(locked, now):
                 end_children(locked)
                 _take_over(connection, locked, values, now)
+
+        bells.changing(database, act, bells.JOBS, bells.NEWS)
     return len(dead)
 
 

@@ -283,8 +283,7 @@ class Worker:
         """End what was asked to end."""
         if not self._ledger:
             return
-        with self._database.read() as connection:
-            found = jobs.to_abort(connection, self.id)
+        found = self._database.retrying(lambda connection: jobs.to_abort(connection, self.id), write=False)
         for job in found:
             ticket = self._ledger.abort(job)
             if ticket is not None:

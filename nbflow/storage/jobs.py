@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -158,6 +159,24 @@ def count_down(connection: Connection, counts: Mapping[str, int]) -> list[str]:
         "UPDATE jobs SET waiting = waiting - ? WHERE id = ? AND state = 'pending' AND waiting > 0 RETURNING waiting"
     )
     return [job for job, count in sorted(counts.items()) if raw.one(connection, statement, (count, job)).scalar() == 0]
+
+
+def wait_again(connection: Connection, ids: Sequence[str]) -> set[str]:
+    """Let those that still wait, and that need some of `ids`, wait for these anew; returns which are waited for."""
+    needed: set[str] = set()
+    for part in _parts(ids):
+        statement = (
+            "SELECT job_needs.needs, job_needs.job FROM job_needs JOIN jobs ON jobs.id = job_needs.job "
+            f"WHERE job_needs.needs IN ({raw.marks(len(part))}) AND jobs.state = 'pending' AND jobs.waiting > 0"
+        )
+        found = list(raw.one(connection, statement, tuple(part)))
+        needed.update(row[0] for row in found)
+        raw.many(
+            connection,
+            "UPDATE jobs SET waiting = waiting + ? WHERE id = ? AND state = 'pending' AND waiting > 0",
+            [(count, job) for job, count in sorted(Counter(row[1] for row in found).items())],
+        )
+    return needed
 
 
 def recall(connection: Connection, queue: str) -> list[JobRecord]:

@@ -10,7 +10,6 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from sqlalchemy import Connection, delete, select, update
-from sqlalchemy.dialects import postgresql, sqlite
 
 from nbflow.model.jobs import FiringRecord, ScheduleRecord
 from nbflow.storage import raw
@@ -18,6 +17,11 @@ from nbflow.storage.schema import firings, schedules
 from nbflow.storage.upserts import storable
 
 _AT_ONCE = 500  # values in one statement
+_CHANGES = [f"{name} = excluded.{name}" for name in ScheduleRecord._fields if name not in ("name", "revision")]
+_PUT = (
+    f"INSERT INTO schedules ({', '.join(ScheduleRecord._fields)}) VALUES ({raw.marks(len(ScheduleRecord._fields))}) "
+    f"ON CONFLICT (name) DO UPDATE SET {', '.join(_CHANGES)}, revision = schedules.revision + 1"
+)
 
 
 def get(connection: Connection, name: str, *, lock: bool = False) -> ScheduleRecord | None:
@@ -25,6 +29,16 @@ def get(connection: Connection, name: str, *, lock: bool = False) -> ScheduleRec
     statement = select(schedules).where(schedules.c.name == name)
     row = connection.execute(statement.with_for_update() if lock else statement).first()
     return ScheduleRecord._make(row) if row is not None else None
+
+
+def named(connection: Connection, names: Sequence[str], *, lock: bool = False) -> dict[str, ScheduleRecord]:
+    """Some schedules by name; those that there are not are left out."""
+    found: dict[str, ScheduleRecord] = {}
+    for part in _parts(sorted(names)):
+        end = raw.for_update(connection) if lock else ""
+        statement = f"SELECT * FROM schedules WHERE name IN ({raw.marks(len(part))}) ORDER BY name{end}"
+        found.update({row[0]: ScheduleRecord._make(row) for row in raw.one(connection, statement, tuple(part))})
+    return found
 
 
 def listed(connection: Connection, queue: str | None = None) -> list[ScheduleRecord]:
@@ -35,12 +49,9 @@ def listed(connection: Connection, queue: str | None = None) -> list[ScheduleRec
     return [ScheduleRecord._make(row) for row in connection.execute(statement)]
 
 
-def put(connection: Connection, record: ScheduleRecord) -> None:
-    """Store a schedule in the place of the one of its name."""
-    values = {name: storable(value) for name, value in record._asdict().items()}
-    insert = postgresql.insert if connection.dialect.name == "postgresql" else sqlite.insert
-    changes = {**values, "revision": schedules.c.revision + 1}
-    connection.execute(insert(schedules).values(values).on_conflict_do_update(index_elements=["name"], set_=changes))
+def put(connection: Connection, records: Sequence[ScheduleRecord]) -> None:
+    """Store schedules, each in the place of the one of its name."""
+    raw.many(connection, _PUT, [tuple([storable(value) for value in record]) for record in records])
 
 
 def change(connection: Connection, name: str, revision: int | None = None, **values: Any) -> bool:

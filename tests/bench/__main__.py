@@ -7,7 +7,7 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
-from tests.bench import cells, dask, engine, queue
+from tests.bench import cells, dask, engine, queue, schedules
 from tests.bench.table import Row, markdown, text
 
 BENCHES: dict[str, tuple[Callable[[bool], list[Row]], str]] = {
@@ -15,6 +15,7 @@ BENCHES: dict[str, tuple[Callable[[bool], list[Row]], str]] = {
     "dask": (dask.rows, "cost of a task on Dask, beside distributed alone"),
     "engine": (engine.rows, "cost of a durable task, memory, large values, start-up, cache, a notebook"),
     "queue": (queue.rows, "jobs enqueued, drained and picked up on SQLite and PostgreSQL, beside bare SQLite and Huey"),
+    "schedules": (schedules.rows, "what a scheduler costs while nothing is due, and when 10,000 schedules are"),
 }
 
 

@@ -27,6 +27,7 @@ _log = logging.getLogger("nbflow")
 
 _LOCK = threading.Lock()
 _LOCAL = LocalProcesses()
+_PARENTS: list[Any] = []  # what a forked process has of its parent's
 _CLIENTS: dict[str, Any] = {}  # by address: those that were made here
 _CLUSTERS: weakref.WeakKeyDictionary[Any, Cluster] = weakref.WeakKeyDictionary()  # by client
 
@@ -36,6 +37,11 @@ def find(workers: int) -> Cluster:
 
     Raises `ConfigError` if it does not answer, or if none of its workers can be used.
     """
+    if _PARENTS:
+        raise ConfigError(
+            "Dask cannot be used in a process that was forked from one that uses it: its threads are not here. Start "
+            "the process by other means (multiprocessing's 'spawn'), or use another executor in it."
+        )
     with _LOCK:
         given: Any = settings.current().dask or _client_of_this_process()
         local = None
@@ -100,6 +106,7 @@ class Cluster:
         self._workers: dict[str, Any] = {}  # by address: what the scheduler knows of it
         self._topic = f"nbflow-{client.id}"
         self._announced: dict[str, Callable[[Word], None]] = {}  # by name of an executor
+        self._subscribed = False
         self._direct = local is not None or bool(client.direct_to_workers)
         self.address: str = client.scheduler.address
         self.loop: asyncio.AbstractEventLoop = client.loop.asyncio_loop
@@ -190,8 +197,9 @@ class Cluster:
     def join(self, name: str, announced: Callable[[Word], None]) -> None:
         """Have `announced` called, on the event loop, with every slot that begins for the executor `name`."""
         with _LOCK:
-            if not self._announced:
+            if not self._subscribed:
                 self.client.subscribe_topic(self._topic, self._deliver)
+            self._subscribed = True
             self._announced[name] = announced
 
     def leave(self, name: str) -> None:
@@ -304,10 +312,11 @@ def _close() -> None:
 
 def _forget() -> None:
     """A forked process has no connections yet; its parent's are none of its business."""
-    global _LOCK, _LOCAL
-    _LOCK, _LOCAL = threading.Lock(), LocalProcesses()
-    _CLIENTS.clear()
-    _CLUSTERS.clear()
+    global _LOCK, _LOCAL, _CLIENTS, _CLUSTERS
+    # Kept, since they would try to say goodbye to their schedulers.
+    _PARENTS.extend(_CLUSTERS.values())
+    _PARENTS.extend(_CLIENTS.values())
+    _LOCK, _LOCAL, _CLIENTS, _CLUSTERS = threading.Lock(), LocalProcesses(), {}, weakref.WeakKeyDictionary()
 
 
 atexit.register(_close)

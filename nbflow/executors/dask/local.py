@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -35,7 +36,7 @@ class LocalProcesses:
         self._wanted = 0
         self._lock = threading.Lock()
         self._cluster: Any = None
-        self._folder: Any = None
+        self._folder = ""
         self._processes: dict[int, subprocess.Popen[bytes]] = {}  # by pid
         self._marks: dict[int, Mark] = {}  # by pid
         self._starting = 0
@@ -50,7 +51,7 @@ class LocalProcesses:
         with self._lock:
             if self._cluster is None:
                 self._cluster = LocalCluster(n_workers=0, dashboard_address="127.0.0.1:0", silence_logs=logging.ERROR)
-                self._folder = tempfile.TemporaryDirectory(prefix="nbflow-dask-", ignore_cleanup_errors=True)
+                self._folder = tempfile.mkdtemp(prefix="nbflow-dask-")
             self._wanted = max(self._wanted, workers)
             self._hopeless, self.trouble = 0, None
         self.look()
@@ -115,7 +116,7 @@ class LocalProcesses:
                 process.wait(max(0.0, deadline - clock.time()))
             _kill(process)
             process.wait()
-        self._folder.cleanup()
+        shutil.rmtree(self._folder, ignore_errors=True)
 
     def _bury(self, pid: int) -> None:
         process = self._processes.get(pid)
@@ -132,7 +133,7 @@ class LocalProcesses:
     def _spawn(self, count: int) -> None:
         for _ in range(count):
             page = new_page()
-            arguments = (self._cluster.scheduler_address, self._folder.name, os.getpid(), page)
+            arguments = (self._cluster.scheduler_address, self._folder, os.getpid(), page)
             code = _START.format(path=sys.path, arguments=arguments)
             flags: list[str] = subprocess._args_from_interpreter_flags()  # type: ignore[attr-defined]  # -X, -W
             process = subprocess.Popen(

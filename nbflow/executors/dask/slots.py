@@ -81,7 +81,7 @@ class Slots:
         self._pids: dict[Link, tuple[str, int]] = {}  # address and process
         self._ahead = 0  # tasks that a slot is given beyond the one it runs
         self._failures = 0  # slots in a row that did not begin
-        self._looked = self._had_worker = time.monotonic()
+        self._lookout = _Lookout(cluster)
 
     # --- work ------------------------------------------------------------------------------------------------------
 
@@ -171,7 +171,8 @@ class Slots:
             link.send([End(word["slot"])])
             return None
         slot.link = link
-        slot.begun = slot.idle_since = self._had_worker = time.monotonic()
+        slot.begun = slot.idle_since = time.monotonic()
+        self._lookout.all_well()
         return None
 
     def ended(self, number: int) -> None:
@@ -226,11 +227,9 @@ class Slots:
             for slot in lane.not_needed():
                 self._forget(slot)
         if not starved:
-            self._looked = self._had_worker = now
+            self._lookout.all_well()
             return None
-        if now - self._looked > _LOOK:
-            self._looked = now
-            self._look(now)
+        self._lookout.look()
         trouble = self._cluster.trouble()
         return self._hopeless(trouble) if trouble is not None else None
 
@@ -308,7 +307,22 @@ class Slots:
             lane.waiting.clear()
         return Hopeless(works, error)
 
-    def _look(self, now: float) -> None:
+
+class _Lookout:
+    """Looks at the cluster while work waits, and tells people once if nobody is there to do it."""
+
+    def __init__(self, cluster: Cluster) -> None:
+        self._cluster = cluster
+        self.all_well()
+
+    def all_well(self) -> None:
+        self._looked = self._had_worker = time.monotonic()
+
+    def look(self) -> None:
+        now = time.monotonic()
+        if now - self._looked <= _LOOK:
+            return
+        self._looked = now
         self._cluster.look()
         if self._cluster.threads:
             self._had_worker = now

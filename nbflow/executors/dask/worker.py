@@ -193,6 +193,7 @@ class Link:
         for slot in list(self.slots.values()):
             slot.abandon()
         self._greeted.set()  # whoever waits for it need not
+        self._loop.call_soon_threadsafe(self._arrived.set)  # nor whoever listens
         if self._borrowed is not None:
             shutil.rmtree(self._folder, ignore_errors=True)
 

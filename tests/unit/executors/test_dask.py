@@ -1,10 +1,12 @@
 import importlib
+import os
 import re
 import sys
 
 import pytest
 
 from nbflow import configure, flow, step
+from nbflow.executors.dask import cluster as clusters
 from nbflow.executors.dask import messages
 from nbflow.executors.registry import get_executor
 from nbflow.model.errors import ConfigError, StepTimeoutError, WorkerLostError
@@ -332,3 +334,20 @@ def test_without_distributed_the_error_says_what_to_install(bench_of, monkeypatc
 def test_the_setting_takes_an_address_or_a_client(wrong):
     with pytest.raises(ConfigError, match=r"address of a Dask scheduler.* or a distributed\.Client"):
         configure(dask=wrong)
+
+
+def test_a_forked_process_is_told_that_it_cannot_use_dask(local):
+    assert local.value(local.submit(suite.add, 1, 2)) == 3
+    reading, writing = os.pipe()
+    child = os.fork()
+    if not child:
+        try:
+            clusters.find(1)
+        except ConfigError as error:
+            os.write(writing, str(error).encode())
+        finally:
+            os._exit(0)
+    os.waitpid(child, 0)
+    os.close(writing)
+    with open(reading) as told:
+        assert "forked" in told.read()

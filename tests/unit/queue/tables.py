@@ -115,6 +115,11 @@ class Table:
         """Tell that a job in hand wants to be run again."""
         self.end(id, again=Again(self.clock.time() + seconds, None, end=True))
 
+    def suspend(self, id, seconds):
+        """Tell that a job in hand waits to be woken, so many seconds at most."""
+        wakes = self.job(id).record.wakes
+        self.end(id, again=Again(self.clock.time() + seconds, wakes))
+
     def begin(self, *ids):
         """Tell that jobs in hand have begun, and go on."""
         now = self.clock.time()

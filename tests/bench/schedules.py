@@ -1,0 +1,66 @@
+"""What schedules cost, on SQLite and PostgreSQL. Each measurement is a fresh process in an empty project."""
+
+from __future__ import annotations
+
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+from tests.bench.table import Row
+from tests.servers import NoServerError, PostgresServer
+
+ROOT = Path(__file__).parents[2]
+COUNT = "10000"
+
+
+def rows(quick: bool) -> list[Row]:
+    """All rows; `quick`: one run of each, and idleness for a shorter time."""
+    found = _of("SQLite", lambda: "", quick=quick)
+    try:
+        server = PostgresServer()
+    except NoServerError:
+        print("no PostgreSQL server can be started here; its rows are left out", file=sys.stderr)
+        return found
+    server.start()
+    try:
+        found += _of("PostgreSQL", server.new_database, quick=quick)
+    finally:
+        server.stop()
+    return found
+
+
+def _of(name: str, database: Callable[[], str], *, quick: bool) -> list[Row]:
+    times, seconds = (1, "10") if quick else (3, "60")
+    none = _median(1, "idle", database, "0", seconds)
+    return [
+        Row(f"{name}: 10,000 schedules defined together, each", _median(times, "define", database, COUNT), "ms"),
+        Row(f"{name}: scheduler with 10,000 schedules, none due", _median(1, "idle", database, COUNT, seconds),
+            "% of a core", 1, none),
+        Row(f"{name}: 10,000 schedules due at once: fired, each", _median(times, "fire", database, COUNT), "ms"),
+        Row(f"{name}: 10,000 missed times of one schedule: caught up with, each",
+            _median(times, "catch_up", database, COUNT), "ms"),
+    ]  # fmt: skip
+
+
+def _median(times: int, name: str, database: Callable[[], str], *arguments: str) -> float:
+    return statistics.median(_measure(name, database(), *arguments) for _ in range(times))
+
+
+def _measure(name: str, database: str, *arguments: str) -> float:
+    with tempfile.TemporaryDirectory(prefix="nbflow-bench-") as folder:
+        (Path(folder) / ".nbflow").mkdir()
+        environment = {**os.environ, "PYTHONPATH": str(ROOT), "NBFLOW_HOME": folder}
+        if database:
+            environment["NBFLOW_DB"] = database
+        command = [sys.executable, "-m", "tests.bench.measure_schedules", name, *arguments]
+        done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise RuntimeError(f"{name} {arguments}: {done.stderr}")
+    value: float = json.loads(done.stdout.splitlines()[-1])
+    print(f"{name} {database.partition(':')[0] or 'sqlite'} {' '.join(arguments)}: {value:.4g}", file=sys.stderr)
+    return value

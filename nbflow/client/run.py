@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from nbflow import settings as settings_module
+from nbflow.client import waiting
 from nbflow.client.executed import executed_notebook, write_notebook
 from nbflow.client.pictures import run_picture
 from nbflow.client.task import Task, stored_error
@@ -41,8 +42,6 @@ if TYPE_CHECKING:
     from nbflow.views.graph import Picture
 
 T = TypeVar("T")
-
-_POLL = 0.05  # seconds between looks at a run of another process
 
 
 class Run:
@@ -131,20 +130,16 @@ class Run:
         return trace.rstrip() or f"{record.error_type}: {record.error_message}"
 
     def wait(self, timeout: float | None = None) -> Run:
-        """Return when the run is finished. Raises TimeoutError after `timeout` seconds."""
+        """Return when the run is finished. Raises TimeoutError after `timeout` seconds.
+
+        What the steps of a run of other processes print and display is shown meanwhile; the setting `echo` turns
+        that off.
+        """
         if self._session is not None:
             if not self._session.done.wait(timeout):
                 raise TimeoutError(f"Run {self.id} is still {self.state} after {timeout:g} seconds.")
             return self
-        deadline = None if timeout is None else time.monotonic() + timeout
-        while not self.state.finished:
-            if self.interrupted:
-                raise RunFailedError(
-                    f"Run {self.id} was interrupted. Go on with run.resume() or nbflow resume {self.id}."
-                )
-            if deadline is not None and time.monotonic() > deadline:
-                raise TimeoutError(f"Run {self.id} is still {self.state} after {timeout:g} seconds.")
-            time.sleep(_POLL)
+        waiting.wait(self, self._db, timeout)
         return self
 
     def result(self, timeout: float | None = None) -> Any:

@@ -132,3 +132,11 @@ def waits(database: Database, run: str) -> bool:
 
     states = database.retrying(lambda connection: jobs.states(connection, [job_of(run)]), write=False)
     return any(not State(state).finished for state in states.values())
+
+
+def trouble(database: Database, run: str) -> str:
+    """Why no worker goes on with a run that is not finished; "" if that is not known."""
+    from nbflow.storage import jobs
+
+    found = database.retrying(lambda connection: jobs.get(connection, [job_of(run)]), write=False).get(job_of(run))
+    return (found.error_message or "") if found is not None else ""

@@ -54,15 +54,16 @@ class Binder:
             names = gates.column(limit.gate for limit in limits)
             record = record._replace(gates=names, marks=int(record.marks | Mark.GATED))
         needs = [self._renamed.get(need, need) for need in new.needs]
+        depends = bool(needs) or new.conditional
         waits = record.due_at is not None and record.due_at > self._now
-        if needs or (limits and not waits):
+        if depends or (limits and not waits):
             record = record._replace(state=State.PENDING.value, ready_at=None)
-        if self._later and (needs or limits) and not waits:
+        if self._later and (depends or limits) and not waits:
             record = record._replace(due_at=self._now)
-        if self._later and needs:
+        if self._later and depends:
             record = record._replace(waiting=UNBOUND)
         self._store(record, replaced, needs)
-        if needs:
+        if depends:
             self._bind(record, needs)
         elif limits and not waits and not self._later:
             self._arriving.append(record)

@@ -37,6 +37,12 @@ class NewJob(NamedTuple):
     needs: tuple[str, ...] = ()  # ids; by position those whose results are among its arguments, then the others
     unique: Unique | None = None
     limits: tuple[Limit, ...] = ()
+    conditional: bool = False  # runs only if something that it needs went wrong, so not at all if it needs nothing
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether nothing is bound to it that has to be looked at before it begins."""
+        return not (self.limits or self.needs or self.unique or self.conditional)
 
 
 class Stamps:
@@ -119,7 +125,7 @@ class Broker:
             queue = open_queue(connection, known, job.record.queue)
             record = _aged(job.record, queue)
             limits = (*queue_limits(queue), *job.limits)
-            if not limits and not job.needs and job.unique is None:
+            if not limits and job.is_plain:
                 plain.append(record)
                 ids.append(record.id)
                 continue

@@ -20,6 +20,7 @@ SUCCESS_TTL = 7 * 86_400.0  # seconds that a succeeded job is kept
 FAILURE_TTL = 365 * 86_400.0  # and one that ended otherwise
 MOST_LOSSES = 3
 WHEN = ("success", "failure", "stopped", "any")
+_OF_WHAT_WENT_WRONG = ("failure", "stopped")
 FOR_EVER = float("inf")
 _LONGEST_KEY = 200  # characters
 
@@ -104,6 +105,11 @@ class JobOptions:
     def changed(self, options: Mapping[str, Any]) -> JobOptions:
         """These options with some others. Raises ConfigError for what makes no sense."""
         return replace(self, **_checked(options)) if options else self
+
+    @property
+    def conditional(self) -> bool:
+        """Whether it runs only if something that it needs went wrong."""
+        return self.when in _OF_WHAT_WENT_WRONG
 
     @property
     def all_limits(self) -> tuple[Limit, ...]:

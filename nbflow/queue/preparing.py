@@ -106,12 +106,12 @@ class Preparer:
         if values["expires_at"] is not None:
             values["policy"] = _with(values["policy"], expires=values["expires_at"])
         needs = (*packed.needs, *opts.ids(options.after))
-        return NewJob(JobRecord(**values), needs, options.unique, options.all_limits)
+        return NewJob(JobRecord(**values), needs, options.unique, options.all_limits, options.conditional)
 
     def rows(self, calls: Sequence[tuple[Any, Any]], places: Sequence[int], now: float) -> Rows | None:
         """Many calls as rows for `jobs.insert_rows`; None if something is bound to them, or they are to wait."""
         options = self.options
-        bound = options.id, options.unique, options.all_limits, options.after, self.callbacks()
+        bound = options.id, options.unique, options.all_limits, options.after, options.conditional, self.callbacks()
         if any(bound) or options.eta is not None:
             return None
         values = dict(self._template, state="ready", expires_at=opts.moment(options.expires, now, "expires"))

@@ -45,11 +45,17 @@ class Table:
 
     # --- jobs ----------------------------------------------------------------------------------------------------
 
-    def enqueue(self, *args, queue=None, **options):
+    def enqueue(self, *args, queue=None, function=add, **options):
         """Enqueue a call; its id."""
-        options = JobOptions().changed(options)
-        enqueuer = Enqueuer(self.broker, queue or self.queue, options)
-        return enqueuer.calls(enqueuer.preparer(add), [(args or (1,), {})], None)[0].id
+        enqueuer = self._enqueuer(queue, options)
+        return enqueuer.calls(enqueuer.preparer(function), [(args or (1,), {})], None)[0].id
+
+    def pattern(self, pattern, queue=None, **options):
+        """Enqueue a pattern; the ids of its jobs in order."""
+        return [job.id for job in self._enqueuer(queue, options).pattern(pattern, None)]
+
+    def _enqueuer(self, queue, options):
+        return Enqueuer(self.broker, queue or self.queue, JobOptions().changed(options))
 
     def job(self, id):
         """The handle of a job."""

@@ -58,6 +58,9 @@ def run(
     db: Db = None,
     out: Out = None,
     tags: Annotated[list[str] | None, typer.Option("--tag", help="A word to find the run by.")] = None,
+    detach: Annotated[
+        bool, typer.Option("--detach", help="Hand it to the workers of the queue, print the run's id, and end.")
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Run a notebook or a flow, and tell how it went.
@@ -70,16 +73,23 @@ def run(
 
     nbflow run flows.py:training -p url=data.csv -p 'rates=[0.1, 0.01]' --executor processes
 
+    nbflow run flows.py:training --detach
+
     Exits with 0 if it succeeded, 1 if it failed.
     """
     from nbflow.cli import parameters as texts
     from nbflow.cli import targets
 
     flow = targets.find(target)
-    notebook = _notebook_path(target if flow.spec.kind == "notebook" else None, out)
+    if detach:
+        _check_detached(executor, out)
+    notebook = None if detach else _notebook_path(target if flow.spec.kind == "notebook" else None, out)
     given = texts.parameters(flow, parameters or [])
     options: dict[str, Any] = {"executor": executor, "workers": workers, "db": db, "tags": tags or []}
     chosen = {name: value for name, value in options.items() if value}
+    if detach:
+        _tell_detached(flow.submit(**given, **chosen | {"executor": "queue"}), db, as_json=as_json)
+        return
     _execute(lambda listeners: flow.run(**given, **chosen, listeners=listeners), notebook, db, as_json=as_json)
 
 
@@ -109,6 +119,25 @@ def resume(
     notebook = _notebook_path(found.notebook, out)
     options = {name: value for name, value in (("executor", executor), ("workers", workers)) if value}
     _execute(lambda listeners: found.resume(spec=spec, listeners=listeners, **options), notebook, db, as_json=as_json)
+
+
+def _check_detached(executor: str | None, out: Path | None) -> None:
+    if executor not in (None, "queue"):
+        raise ConfigError(f"--detach hands the run to the workers of the queue; --executor {executor} cannot do that.")
+    if out is not None:
+        raise ConfigError("--detach does not wait for the notebook; have it written later: nbflow show RUN --out FILE")
+
+
+def _tell_detached(run: Run, db: str | None, *, as_json: bool) -> None:
+    from nbflow.engine import stores
+    from nbflow.queue.overview import overview
+
+    if as_json:
+        print_json({"run": run.id, "flow": run.flow, "state": str(run.state)})
+    else:
+        console().print(run.id, markup=False, highlight=False)
+    if not overview(stores.database(db), time.time())["workers"]:
+        note("no worker is running; start one: nbflow worker")
 
 
 def _notebook_path(source: str | None, out: Path | None) -> Path | None:

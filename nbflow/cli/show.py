@@ -62,6 +62,9 @@ def runs(
 def show(
     run_id: RunId,
     every: Annotated[bool, typer.Option("--all", help="Every task and traceback, however many.")] = False,
+    out: Annotated[
+        Path | None, typer.Option("--out", metavar="FILE", help="Write the notebook as far as it was executed.")
+    ] = None,
     db: Db = None,
     as_json: Json = False,
 ) -> None:
@@ -72,6 +75,8 @@ def show(
     from nbflow.client.run import find
 
     run = find(run_id, db=db)
+    if out is not None:
+        run.save_notebook(writable(out, "--out"))
     tasks = [task for task in run.tasks() if task.record.kind != "record"]
     if as_json:
         print_json({**_run_json(run), "tasks": [_task_json(task) for task in tasks], "events": run.events()})

@@ -62,6 +62,8 @@ class Binder:
             record = record._replace(due_at=self._now)
         if self._later and depends:
             record = record._replace(waiting=UNBOUND)
+        if record.id in needs:
+            raise ConfigError(f"{record.name!r} would wait for itself: its own id, {record.id}, is among its needs.")
         self._store(record, replaced, needs)
         if depends:
             self._bind(record, needs)

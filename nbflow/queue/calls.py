@@ -37,6 +37,7 @@ class Needed(NamedTuple):
 
     value: tuple[str, int, str, bytes | None, str | None] | None  # a StoredValue, its data signed
     error: bytes | None  # signed
+    job: str = ""  # its id
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,6 +200,7 @@ class _Call:
         inputs = self.inputs
         if not needed:
             return function, *load_inputs(inputs, self.values)
+        self.context.needed = tuple([each.job for each in needed])
         results = [self._result(each, tolerant=tolerant) for each in needed]
         if inputs.packed is not None:
             return function, *self.values.unpack(inputs.packed, results)

@@ -16,7 +16,8 @@ from nbflow.queue.patterns import NOTHING, Call, Group, Pattern, leaves
 from nbflow.queue.preparing import Preparer
 from nbflow.storage.connection import Connection
 
-_CALLBACK_TIMEOUT = 60.0  # seconds
+_NO_DEFAULTS: Mapping[str, Any] = {}
+_OF_CALLBACKS = {"timeout": 60.0, "soft_timeout": None}  # not those of the queue, which are for its own jobs
 _OF_THE_WHOLE = ("on_success", "on_failure", "on_stopped")  # options that a pattern has for its result
 _OF_ONE = ("id", "unique")  # and those that two of its jobs could not share
 
@@ -33,15 +34,21 @@ class Enqueuer:
         self._defaults: dict[str, Mapping[str, Any]] = {}  # of queues
 
     def preparer(
-        self, function: Any, options: JobOptions | None = None, *, runner: Callable[..., Any] | None = None
+        self,
+        function: Any,
+        options: JobOptions | None = None,
+        *,
+        runner: Callable[..., Any] | None = None,
+        defaults: Mapping[str, Any] = _NO_DEFAULTS,
     ) -> Preparer:
-        """What makes jobs of calls of a function."""
+        """What makes jobs of calls of a function. `defaults`: in place of those of the queue."""
         options = self._options if options is None else options
         spec = getattr(function, "spec", None)
         queue = options.queue or self._queue or getattr(spec, "queue", None) or DEFAULT
         if queue not in self._defaults:
             self._defaults[queue] = steering.defaults(self._broker, queue)
-        return Preparer(self._packer, function, replace(options, queue=queue), self._defaults[queue], runner=runner)
+        chosen = {**self._defaults[queue], **defaults}
+        return Preparer(self._packer, function, replace(options, queue=queue), chosen, runner=runner)
 
     def calls(self, preparer: Preparer, calls: Sequence[tuple[Any, Any]], connection: Connection | None) -> list[Job]:
         """Enqueue calls of one function, all or none."""
@@ -78,8 +85,10 @@ class Enqueuer:
         call = given if isinstance(given, Call) else Call(given)
         if isinstance(given, str):
             call = webhooks.call(given, when)
-        options = JobOptions(queue=queue, when=when, timeout=_CALLBACK_TIMEOUT).changed(call.options)
-        return self.preparer(call.function, options, runner=call.runner), call.args, dict(call.kwargs)
+        own = getattr(getattr(call.function, "spec", None), "queue", None)
+        options = JobOptions(queue=own or queue, when=when).changed(call.options)
+        preparer = self.preparer(call.function, options, runner=call.runner, defaults=_OF_CALLBACKS)
+        return preparer, call.args, dict(call.kwargs)
 
 
 class _Plan:

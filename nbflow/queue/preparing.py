@@ -44,6 +44,8 @@ class Preparer:
     ) -> None:
         """`defaults`: what the queue says where neither call nor function do; `runner`: what calls the function.
 
+        A timeout that is None there means none, whatever the settings say.
+
         Raises ConfigError for options that contradict each other, UnpicklableError for code that cannot travel.
         """
         spec: Any = getattr(function, "spec", None)  # of a step or flow
@@ -56,9 +58,10 @@ class Preparer:
         if runner is not None:
             called, self._first = fitting(runner, function), (function,)
         self._function = called
-        self._retry = _retry_of(options, spec, defaults or {})
+        defaults = defaults or {}
+        self._retry = _retry_of(options, spec, defaults)
         self._packer = packer.of(called, self._retry)
-        timeout, soft = (_first(name, options, spec, defaults or {}) for name in ("timeout", "soft_timeout"))
+        timeout, soft = (_first(name, options, spec, defaults) for name in ("timeout", "soft_timeout"))
         opts.check_timeouts(timeout, soft, f"job {self.name!r}")
         self.queue: str = options.queue or getattr(spec, "queue", None) or DEFAULT
         self._template = _NO_JOB | {
@@ -69,10 +72,10 @@ class Preparer:
             "policy": self._policy(),
             "timeout": timeout,
             "soft_timeout": soft,
-            "tags": json.dumps(options.tags) if options.tags else "",
+            "tags": _tags(options, spec),
             "meta": _meta(options.meta),
-            "success_ttl": _ttl("success_ttl", options, defaults or {}, opts.SUCCESS_TTL),
-            "failure_ttl": _ttl("failure_ttl", options, defaults or {}, opts.FAILURE_TTL),
+            "success_ttl": _ttl("success_ttl", options, defaults, opts.SUCCESS_TTL),
+            "failure_ttl": _ttl("failure_ttl", options, defaults, opts.FAILURE_TTL),
             **dict.fromkeys(("waiting", "marks", "token", "attempt", "claims", "losses", "wakes", "abort"), 0),
         }
 
@@ -171,7 +174,7 @@ def _first(name: str, options: JobOptions, spec: Any, defaults: Mapping[str, Any
     """A timeout: what the call says, else the function, the queue, the settings."""
     found = (getattr(options, name), getattr(spec, name, None), defaults.get(name))
     chosen = next((value for value in found if value is not None), None)
-    if chosen is None:
+    if chosen is None and name not in defaults:
         chosen = getattr(settings_module.current(), f"job_{name}")
     return float(chosen) if chosen is not None else None
 
@@ -182,6 +185,12 @@ def _wants_timeouts(retry: Retry) -> bool:
         return retry.wants(StepTimeoutError("The job took too long."), 0)
     except Exception:  # a test of the user's own that expects other errors
         return False
+
+
+def _tags(options: JobOptions, spec: Any) -> str:
+    """The words to find it by: the function's and the call's."""
+    found = list(dict.fromkeys((*getattr(spec, "tags", ()), *options.tags)))
+    return json.dumps(found) if found else ""
 
 
 def _ttl(name: str, options: JobOptions, defaults: Mapping[str, Any], otherwise: float) -> float | None:

@@ -48,7 +48,10 @@ def options_of(
             "expires": expires,
             "front": front,
             "unique": dataclasses.asdict(new.unique) if new.unique is not None else None,
-            "followers": [_stored(follower) | {"payload": _text(follower.record.payload)} for follower in followers],
+            "followers": [
+                _stored(follower) | {"payload": _text(follower.record.payload), "queue": follower.record.queue}
+                for follower in followers
+            ],
         }
     )
 
@@ -131,7 +134,7 @@ def _shot(schedule: ScheduleRecord, template: dict[str, Any], time: float, now: 
 
 def _follower(template: dict[str, Any], queue: str, now: float, needs: str) -> NewJob:
     own = {"payload": base64.b64decode(template["payload"]), "state": "ready", "ready_at": now}
-    return _job(template, queue, now, own)._replace(needs=(needs,))
+    return _job(template, template.get("queue", queue), now, own)._replace(needs=(needs,))
 
 
 def _job(template: dict[str, Any], queue: str, now: float, own: dict[str, Any]) -> NewJob:

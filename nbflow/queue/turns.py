@@ -192,19 +192,21 @@ class Turn:
         return [Claim(job, self._needed(job)) for job in found]
 
     def _not_revoked(self, claimed: list[ClaimedJob]) -> list[ClaimedJob]:
-        revoked = job_links.revoked(self._connection) if claimed else {}
+        stored = job_links.revoked(self._connection) if claimed else {}
+        revoked = {target: each for target, each in stored.items() if each.until is None or each.until > self._now}
         if not revoked:
             return claimed
         kept = []
         for job in claimed:
             found = revoked.get(f"id:{job.id}") or revoked.get(f"name:{job.name}")
-            if found is None or (found.until is not None and found.until <= self._now):
+            if found is None:
                 kept.append(job)
                 continue
             if found.once:
                 job_links.restore(self._connection, found.target)
                 revoked.pop(found.target)
-            self._end([(InHand(job), _revoked(job, self._now))])
+            text = f"{job.name!r} was revoked before it began ({job.id})."
+            self._end_unbegun(job, State.CANCELLED, TaskCancelledError(text))
         return kept
 
     def _readable(self, claimed: list[ClaimedJob]) -> list[ClaimedJob]:
@@ -212,8 +214,18 @@ class Turn:
         spoilt = [job for job in claimed if job.policy is not None and "unreadable" in parsed(job.policy)]
         if not spoilt:
             return claimed
-        self._end([(InHand(job), _spoilt(job, self._now)) for job in spoilt])
+        for job in spoilt:
+            text = f"The policy of {job.name!r} ({job.id}) cannot be read: it was changed in the database."
+            self._end_unbegun(job, State.FAILED, QueueError(f"{text} Enqueue it anew."))
         return [job for job in claimed if job not in spoilt]
+
+    def _end_unbegun(self, job: ClaimedJob, state: State, error: Exception) -> None:
+        """End a job that was claimed, but is not to begin."""
+        each = InHand(job)
+        end = Finished(0, state, self._now, self._now, "", 0, None, error_record(error))
+        jobs.change(self._connection, job.id, attempt=job.attempt - 1)
+        jobs.end(self._connection, [(job.id, self._job_end(each, end)._replace(started_at=None))])
+        self._follow.finish([_ended(each)])
 
     def _begin_unique(self, job: ClaimedJob) -> None:
         """Free the key of a job that was to be the only one for as long as it waited."""
@@ -230,7 +242,7 @@ class Turn:
 
     def _gone(self, job: ClaimedJob, need: str) -> Needed:
         text = f"{job.name!r} needs the result of job {need}, which is not kept any more."
-        return Needed(None, self._follow.error_bytes(error_record(JobNotFoundError(text, job=need))))
+        return Needed(None, self._follow.error_bytes(error_record(JobNotFoundError(text, job=need))), need)
 
 
 def _ended(each: InHand) -> Ended:
@@ -254,24 +266,13 @@ def _renewed(each: InHand, held: HeldJob | None) -> bool:
     return True
 
 
-def _revoked(job: ClaimedJob, now: float) -> Finished:
-    error = error_record(TaskCancelledError(f"{job.name!r} was revoked before it began ({job.id})."))
-    return Finished(0, State.CANCELLED, now, now, "", 0, None, error)
-
-
-def _spoilt(job: ClaimedJob, now: float) -> Finished:
-    text = f"The policy of {job.name!r} ({job.id}) cannot be read: it was changed in the database. Enqueue it anew."
-    error = error_record(QueueError(text))
-    return Finished(0, State.FAILED, now, now, "", 0, None, error)
-
-
 def _came_of(record: JobRecord) -> Needed:
     if record.state != State.SUCCEEDED:
-        return Needed(None, record.error)
+        return Needed(None, record.error, record.id)
     value = (
         record.result_digest or "", record.result_size or 0, record.result_type or "", record.result, record.result_uri
     )  # fmt: skip
-    return Needed(value, None)
+    return Needed(value, None, record.id)
 
 
 def _personal(worker: str) -> QueueRecord:

@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 
 from nbflow.model.errors import ConfigError
 from nbflow.queue.patterns import Call
+from nbflow.running import context
 
 _TIMEOUT = 30.0  # seconds
 _AGAIN = {"retries": 5, "delay": 2.0, "backoff": 4.0, "jitter": 0.2}
@@ -23,16 +24,34 @@ def call(url: str, when: str) -> Call:
 
 
 def post(outcome: Any, url: str, when: str) -> int:
-    """Send {"outcome", "result" or "error"} as JSON to a URL; returns the status. What JSON has no form for is a text.
+    """Send {"outcome", "jobs", "result" or "error"} as JSON to a URL; returns the status.
+
+    `jobs` are the ids of those whose outcome it is. What JSON has no form for is a text.
 
     Raises OSError if the server cannot be reached or says that it failed.
     """
-    body: dict[str, Any] = {"outcome": when}
+    attempt = context.current()
+    body: dict[str, Any] = {"outcome": when, "jobs": attempt.needed if attempt is not None else ()}
     if isinstance(outcome, BaseException):
-        body["error"] = {"type": type(outcome).__name__, "message": str(outcome)}
+        body["error"] = _error(outcome)
     else:
         body["result"] = outcome
-    data = json.dumps(body, default=str).encode()
+    data = _json(body).encode()
     request = urllib.request.Request(url, data, {"Content-Type": "application/json"})  # noqa: S310 - checked above
     with urllib.request.urlopen(request, timeout=_TIMEOUT) as answer:  # noqa: S310
         return int(answer.status)
+
+
+def _json(body: dict[str, Any]) -> str:
+    try:
+        return json.dumps(body, default=_plain, allow_nan=False)
+    except (TypeError, ValueError, RecursionError):  # keys that are no texts, values that contain themselves, NaN
+        return json.dumps({**body, "result": str(body.get("result"))})
+
+
+def _plain(value: Any) -> Any:
+    return _error(value) if isinstance(value, BaseException) else str(value)
+
+
+def _error(error: BaseException) -> dict[str, str]:
+    return {"type": type(error).__name__, "message": str(error)}

@@ -33,7 +33,7 @@ class AttemptContext:
     __slots__ = (
         "_clock", "_closed", "_due", "_flushed_at", "_lock", "_parts", "_report",
         "_reporting", "_size", "_wrote", "alive",
-        "attempt", "echo", "job", "key", "logical_time", "name", "run", "seq", "ticket", "values",
+        "attempt", "echo", "job", "key", "logical_time", "name", "needed", "run", "seq", "ticket", "values",
     )  # fmt: skip
 
     def __init__(
@@ -53,6 +53,7 @@ class AttemptContext:
         self.name = work.spec.name
         self.values = values  # those of the run, for what needs more than its arguments
         self.job: str | None = None  # id, on a queue
+        self.needed: tuple[str, ...] = ()  # ids of the jobs whose results are among its arguments
         self.logical_time: datetime | None = None  # the time that its schedule meant, in the schedule's zone
         self.alive = True  # False once it timed out, was cancelled or ended
         self.echo = echo  # whether its output also goes where it would go without nbflow

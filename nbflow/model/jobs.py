@@ -233,6 +233,7 @@ class ClaimedJob(NamedTuple):
     policy: str | None
     timeout: float | None
     soft_timeout: float | None
+    expires_at: float | None
     marks: int
     gates: str | None
     unique_key: str | None

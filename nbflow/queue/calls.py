@@ -213,7 +213,7 @@ class _Call:
 
     def check_time(self, expires: float | None) -> None:
         """Raise TooLateError if the job has expired since the worker claimed it."""
-        if expires is not None and self.context.attempt == 1 and time.time() > expires:
+        if expires is not None and time.time() > expires:
             raise TooLateError(f"{self.context.name!r} was not begun in time ({self.context.job}).")
 
     def raise_again(self, error: Exception, tries: int) -> None:

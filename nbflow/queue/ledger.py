@@ -87,8 +87,8 @@ class Ledger:
         named: dict[str, Any] = {"tolerant": tolerant}
         if job.logical_time is not None:
             named["logical"] = (job.logical_time, policy.get("zone"))
-        if "expires" in policy:
-            named["expires"] = policy["expires"]
+        if job.expires_at is not None:
+            named["expires"] = job.expires_at
         inputs = Inputs((job.payload or b"", job.id, job.attempt - job.losses, needed), named)
         spec = self._spec(job.name, bool(policy.get("async")))
         key = policy.get("key") or f"job {job.id}"

@@ -106,8 +106,6 @@ class Preparer:
         }
         if packed.needs:
             values["policy"] = _with(values["policy"], needs=len(packed.needs))
-        if values["expires_at"] is not None:
-            values["policy"] = _with(values["policy"], expires=values["expires_at"])
         needs = (*packed.needs, *opts.ids(options.after))
         return NewJob(JobRecord(**values), needs, options.unique, options.all_limits, options.conditional)
 
@@ -119,8 +117,6 @@ class Preparer:
             return None
         values = dict(self._template, state="ready", expires_at=opts.moment(options.expires, now, "expires"))
         values["enqueued_at"] = values["ready_at"] = now
-        if values["expires_at"] is not None:
-            values["policy"] = _with(values["policy"], expires=values["expires_at"])
         columns = ("id", "place", "payload", *(name for name in jobs.NEW if values[name] is not None))
         constant = tuple([values[name] for name in columns[3:]])
         front, pack = FRONT if options.front else 0, self._packer.pack

@@ -93,6 +93,8 @@ class Turn:
         if each.abort:
             return False
         if end.state is State.CANCELLED:  # given back before it began, or when the worker was told to stop
+            if each.started is not None:
+                jobs.change(self._connection, job.id, expires_at=None)  # it was begun in time
             self._put_back(each, uncounted=True)
             return True
         if end.exit is not None and end.state is State.FAILED:  # its process died

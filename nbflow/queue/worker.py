@@ -93,6 +93,7 @@ class Worker:
         self._stopping = 0  # 1: claim nothing more; 2: end what runs
         self._pool = ProcessPool(
             workers=self.concurrency, values=values, clock=SystemClock(), most_tasks=options.max_tasks, gather=True,
+            watch=True,
             environment={
                 # Flows that go on in a child, and code that asks for jobs, mean this worker's database and values.
                 "NBFLOW_DB": database.full_url,

@@ -28,6 +28,7 @@ from nbflow.values.store import ValueStore
 
 _GATHER = 0.004  # seconds that reports of short tasks are held back at most, if that is allowed
 _MANY = 64  # reports that are sent at once
+_LOOK = 0.2  # seconds between looks at the files that were imported, while there is no pause
 _FAREWELL = 2.0  # seconds that exit handlers may take
 
 
@@ -64,6 +65,10 @@ class _Child:
         self._leased_at = 0.0
         self._until: float | None = None  # when this process has to end
         self._known_modules = set(sys.modules)
+        self._imported = surroundings.Imported()
+        self._imported.begin()
+        self._watches = self._outdated = False
+        self._looked = 0.0
         self._descriptors = Descriptors(self.context)
 
     def context(self) -> AttemptContext | None:
@@ -154,14 +159,32 @@ class _Child:
 
     def _next(self) -> Any:
         with self._changed:
-            if not self._inbox:
-                self._send()
-                while not self._inbox:
-                    self._changed.wait()
-            message = self._inbox.popleft()
-            if isinstance(message, wire.Task):
-                self._attempt = Interruptible(self._work(message), self._clock)
-            return message
+            while True:
+                if not self._inbox:
+                    self._looked = 0.0
+                    self._send()
+                    while not self._inbox:
+                        self._changed.wait()
+                message = self._inbox.popleft()
+                if not isinstance(message, wire.Task):
+                    return message
+                if not self._is_outdated():
+                    self._attempt = Interruptible(self._work(message), self._clock)
+                    return message
+                self._wire.send([wire.GivenBack([message.ticket])])
+
+    def _is_outdated(self) -> bool:
+        """Whether a file was edited that earlier tasks have imported. Looks after each pause, and now and then."""
+        if self._outdated or not self._watches:
+            return self._outdated
+        now = time.monotonic()
+        if now - self._looked > _LOOK:
+            self._looked = now
+            file = self._imported.changed(doubtful=True)
+            if file is not None:
+                self._outdated = True
+                self._wire.send([wire.Outdated(file)])
+        return self._outdated
 
     def _work(self, task: wire.Task) -> Work:
         spec = self._specs[task.spec]
@@ -175,8 +198,11 @@ class _Child:
         assert attempt is not None
         assert site is not None
         self._mark.write(task.ticket)
+        since, modules = time.time(), len(sys.modules)
         with in_main(attempt):
             finished = Context().run(perform, attempt, site)
+        if len(sys.modules) != modules:
+            self._imported.end(since)
         with self._changed:
             self._attempt = None
         self._mark.write(NOBODY)
@@ -207,6 +233,7 @@ class _Child:
     def _lease(self, lease: wire.Lease) -> None:
         surroundings.take_over(lease)
         self._leased_at = time.time()
+        self._watches = lease.watch
         self._gather = lease.gather
         self._site = Site(
             ValueStore.from_config(lease.values),

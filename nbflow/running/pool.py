@@ -45,14 +45,17 @@ class ProcessPool:
         echo: bool = False,
         most_tasks: int | None = None,
         gather: bool = False,
+        watch: bool = False,
         environment: Mapping[str, str] = _NO_CHANGES,
     ) -> None:
         """`most_tasks`: a child that has run so many is replaced.
 
         `environment`: variables that the children have beyond those of this process. `gather`: reports of short tasks
-        are sent together, so that a crash may take the ends of some with it.
+        are sent together, so that a crash may take the ends of some with it. `watch`: a child is replaced once files
+        that it has imported were edited.
         """
         self._gather = gather
+        self._watch = watch
         self._environment = environment
         self._giving_back = False  # whether what has not begun is reported as such, and nothing more begins
         self.workers = workers
@@ -240,7 +243,9 @@ class ProcessPool:
     def _lease(self) -> Leased:
         child = children().lease(self)
         leased = self._leased[child] = Leased(child)
-        children().send(child, [surroundings.lease(self._values.config(), self._environment, gather=self._gather)])
+        config = self._values.config()
+        lease = surroundings.lease(config, self._environment, gather=self._gather, watch=self._watch)
+        children().send(child, [lease])
         if self._until is not None:
             children().send(child, [wire.KeepUntil(self._until)])
         return leased
@@ -267,6 +272,8 @@ class ProcessPool:
                     back = [leased.tasks.pop(ticket) for ticket in message.tickets if ticket in leased.tasks]
                     reports += self._come_back(back)
                     self._dismiss(leased)
+                elif isinstance(message, wire.Outdated):
+                    leased.retiring = True
                 elif self._take(leased, message):
                     reports.append(message)
         self._hand_on(reports)

@@ -16,13 +16,13 @@ if TYPE_CHECKING:
     from nbflow.values.store import StoreConfig
 
 
-def lease(values: StoreConfig, changes: Mapping[str, str], *, gather: bool) -> wire.Lease:
+def lease(values: StoreConfig, changes: Mapping[str, str], *, gather: bool, watch: bool) -> wire.Lease:
     """What another process has to take over to be like this one; `changes`: variables that it has beyond those here."""
     try:
         cwd: str | None = os.getcwd()
     except OSError:  # the folder is gone
         cwd = None
-    return wire.Lease(list(sys.path), cwd, {**os.environ, **changes}, values, gather)
+    return wire.Lease(list(sys.path), cwd, {**os.environ, **changes}, values, gather, watch)
 
 
 def take_over(lease: wire.Lease) -> None:

@@ -25,6 +25,7 @@ class Lease(NamedTuple):
     environ: dict[str, str]
     values: Any  # StoreConfig
     gather: bool = False  # whether reports of short tasks may be held back a little, to be sent together
+    watch: bool = False  # whether to begin no task once files that were imported have been edited
 
 
 class Spec(NamedTuple):
@@ -89,6 +90,12 @@ class GivenBack(NamedTuple):
     """From a child: these tasks will not begin here."""
 
     tickets: list[int]
+
+
+class Outdated(NamedTuple):
+    """From a child: it begins no more tasks, since a file that it has imported was edited."""
+
+    file: str
 
 
 class Released(NamedTuple):

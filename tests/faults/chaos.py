@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import random
+import resource
 import signal
 import subprocess
 import sys
@@ -52,6 +53,7 @@ class Chaos:
     done: dict[str, int] = field(default_factory=dict)  # attacks by kind
     _processes: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
     _stopped: list[tuple[float, int]] = field(default_factory=list)  # (when to continue, pid)
+    _full: list[tuple[float, int]] = field(default_factory=list)  # (when there is room again, pid)
 
     def run(self) -> Verdict:
         """Do it all, and say what came of it."""
@@ -110,10 +112,11 @@ class Chaos:
         while time.monotonic() < deadline and not self._all_done(jobs, runs):
             time.sleep(chance.uniform(0.1, 0.7))
             self._continue_stopped()
+            self._make_room()
             self._start_missing()
+            hurt = self._hurt_server if self.server is not None else self._fill_disk
             attack = chance.choices(
-                (self._kill_child, self._kill_worker, self._kill_scheduler, self._stop_worker, self._hurt_server),
-                (5, 3, 2, 1, 1),
+                (self._kill_child, self._kill_worker, self._kill_scheduler, self._stop_worker, hurt), (5, 3, 2, 1, 1)
             )[0]
             attack(chance)
             if self.plan.attacks is not None and sum(self.done.values()) >= self.plan.attacks:
@@ -144,8 +147,7 @@ class Chaos:
             self._count("workers stopped past their lease")
 
     def _hurt_server(self, chance: random.Random) -> None:
-        if self.server is None:
-            return
+        assert self.server is not None
         if chance.random() < 0.3:
             self.server.crash()
             self.server.revive()
@@ -153,6 +155,23 @@ class Chaos:
         else:
             self.server.end_sessions()
             self._count("times that all connections were cut")
+
+    def _fill_disk(self, chance: random.Random) -> None:
+        """Let a process write no file longer than the journal is now: what it wants to store does not fit."""
+        journal = Path(f"{opened.database(self.db).file}-wal")
+        pid = self._processes[chance.choice(self._named("worker") + self._named("scheduler"))].pid
+        with suppress(OSError):  # it died, or nothing was written yet
+            resource.prlimit(pid, resource.RLIMIT_FSIZE, (journal.stat().st_size, resource.RLIM_INFINITY))
+            self._full.append((time.monotonic() + chance.uniform(0.5, 3), pid))
+            self._count("times that the disk was full")
+
+    def _make_room(self, *, all_: bool = False) -> None:
+        for due, pid in list(self._full):
+            if all_ or time.monotonic() >= due:
+                self._full.remove((due, pid))
+                with suppress(psutil.Error, ProcessLookupError):
+                    for each in (pid, *(child.pid for child in psutil.Process(pid).children(recursive=True))):
+                        resource.prlimit(each, resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY,) * 2)
 
     def _kill(self, pid: int, what: str) -> None:
         with suppress(ProcessLookupError):
@@ -201,6 +220,7 @@ class Chaos:
     def _calm_down(self, jobs: list[str], runs: list[str]) -> None:
         """Let everything run undisturbed to its end, and end the schedules."""
         self._continue_stopped(all_=True)
+        self._make_room(all_=True)
         deadline = time.monotonic() + _PATIENCE
         while not self._all_done(jobs, runs) and time.monotonic() < deadline:
             self._start_missing()

@@ -32,13 +32,14 @@ class Binder:
         self._now = now
         self._later = later
         self._renamed: dict[str, str] = {}  # jobs that others stand for
-        self._defined: set[Limit] = set()
-        self._opened: set[str] = set()  # gates that let more through than before
         self._arriving: list[JobRecord] = []
         self._free: list[JobRecord] = []  # all that they need has ended
 
     def add(self, new: NewJob, limits: tuple[Limit, ...]) -> str:
-        """Store a job, unless another one holds its key; returns the id of that which there is."""
+        """Store a job, unless another one holds its key; returns the id of that which there is.
+
+        The gates of its limits have to be there.
+        """
         record, replaced = new.record, None
         if new.unique is not None:
             holder, other = self._claim_key(record, new.unique)
@@ -50,7 +51,6 @@ class Binder:
             if other is not None:
                 replaced, record = other, self._instead(other, record, new.unique)
         if limits:
-            self._define(limits)
             names = gates.column(limit.gate for limit in limits)
             record = record._replace(gates=names, marks=int(record.marks | Mark.GATED))
         needs = [self._renamed.get(need, need) for need in new.needs]
@@ -73,19 +73,9 @@ class Binder:
 
     def close(self) -> None:
         """Let those go that can."""
-        if self._opened:
-            stored_gates.lock(self._connection)
-            gates.let_through(self._connection, self._opened, self._now)
         self._follow.let_go(self._arriving)
         for record in self._free:
             self._follow.finish(self._follow.decide(record))
-
-    def _define(self, limits: tuple[Limit, ...]) -> None:
-        for limit in limits:
-            if limit not in self._defined:
-                self._defined.add(limit)
-                if stored_gates.define(self._connection, limit.gate, limit.count, limit.per):
-                    self._opened.add(limit.gate)
 
     def _check_circle(self, record: JobRecord, needs: list[str]) -> None:
         """Raise ConfigError if a job that is there would come to need what needs it."""

@@ -14,6 +14,7 @@ from nbflow.model.jobs import JobRecord, KeyRecord, Mark, QueueRecord, Revocatio
 from nbflow.model.names import check_name, time_id
 from nbflow.model.ports import Clock
 from nbflow.model.states import State
+from nbflow.queue import gates
 from nbflow.queue.binding import Binder
 from nbflow.queue.consequences import Consequences
 from nbflow.queue.options import Limit, Unique
@@ -93,7 +94,10 @@ class Broker:
         if connection is not None:
             if not connection.in_transaction():
                 connection.begin()
-            found = self.add(connection, new, later=True)
+            known = None
+            if self.database.dialect == "postgresql":  # in the caller's transaction others would wait for its end
+                known = self.database.retrying(lambda own: self._share(own, new))
+            found = self.add(connection, new, later=True, known=known)
             self.ring_later(connection)
             return found
         return bells.changing(self.database, lambda own: self.add(own, new), bells.JOBS)
@@ -111,12 +115,21 @@ class Broker:
 
         return bells.changing(self.database, act, bells.JOBS)
 
-    def add(self, connection: Connection, new: Sequence[NewJob], *, later: bool = False) -> list[str]:
+    def add(
+        self,
+        connection: Connection,
+        new: Sequence[NewJob],
+        *,
+        later: bool = False,
+        known: dict[str, QueueRecord] | None = None,
+    ) -> list[str]:
         """Store jobs inside a transaction; those that are there already are left as they are.
 
-        `later`: what would keep others waiting until the transaction ends is left to workers.
+        `later`: what would keep others waiting until the transaction ends is left to workers. `known`: the queues, if
+        what the jobs share with others is there already.
         """
-        known = {queue.name: queue for queue in queues.everything(connection)}
+        if known is None:
+            known = self._share(connection, new)
         binder = Binder(connection, self.values, self.clock.time(), later=later)
         ids: list[str] = []
         plain: list[JobRecord] = []
@@ -140,6 +153,21 @@ class Broker:
         jobs.insert(connection, plain)
         binder.close()
         return ids
+
+    def _share(self, connection: Connection, new: Sequence[NewJob]) -> dict[str, QueueRecord]:
+        """Have there what jobs share with others: their queues, which are returned, and the gates of their limits."""
+        known = {queue.name: queue for queue in queues.everything(connection)}
+        limits: dict[Limit, None] = {}  # in their order
+        for name in dict.fromkeys([job.record.queue for job in new]):
+            limits |= dict.fromkeys(queue_limits(open_queue(connection, known, name)))
+        for job in new:
+            if job.limits:
+                limits |= dict.fromkeys(job.limits)
+        opened = {limit.gate for limit in limits if stored_gates.define(connection, limit.gate, limit.count, limit.per)}
+        if opened:
+            stored_gates.lock(connection)
+            gates.let_through(connection, opened, self.clock.time())
+        return known
 
     # --- out ---------------------------------------------------------------------------------------------------
 

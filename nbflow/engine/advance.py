@@ -19,6 +19,7 @@ from nbflow.engine.cache import Reuse, cache_key
 from nbflow.engine.decide import Consequences, Decider, Failure, Task
 from nbflow.engine.placeholders import Packed, input_digest
 from nbflow.engine.replay import stored_value
+from nbflow.engine.signals import Signals
 from nbflow.model.errors import NbflowError, TaskCancelledError
 from nbflow.model.events import TASK_CREATED, TASK_STATE
 from nbflow.model.ports import Inputs
@@ -34,7 +35,6 @@ if TYPE_CHECKING:
     from nbflow.engine.journal import Journal
     from nbflow.engine.replay import History
     from nbflow.engine.stores import Stores
-    from nbflow.model.jobs import SignalRecord
     from nbflow.model.ports import Clock, Executor, Report
     from nbflow.model.records import ErrorRecord, TaskRecord
     from nbflow.values.store import ValueStore
@@ -81,7 +81,7 @@ class Engine:
         self._codes: dict[int, tuple[StepSpec, str]] = {}
         self._cancelled: str | None = None  # the reason
         self.last_news = clock.time()  # when something was called or reported last
-        self.received: set[int] = set()  # numbers of the signals that flow functions have taken
+        self.signals = Signals(run, stores, history)
         self.bodies = 0  # flow functions that are being executed
 
     # --- calls ---------------------------------------------------------------------------------------------------
@@ -128,8 +128,12 @@ class Engine:
         if self._continues:
             task.attempts_before = known.attempts_before or 0
         unfinished = known.state in (State.READY, State.RUNNING) and known.attempts > 0
-        if unfinished and task.spec.kind != "flow" and getattr(self.executors(task.spec.executor), "keeps", False):
-            task.attempts -= 1  # that try may still be under way, and is met again
+        if task.spec.kind == "flow":
+            still_under_way = self._continues  # it was left while it waited, which is no new try
+        else:
+            still_under_way = bool(getattr(self.executors(task.spec.executor), "keeps", False))  # and is met again
+        if unfinished and still_under_way:
+            task.attempts -= 1
             task.attempts_before = min(task.attempts_before, task.attempts)
 
     def record(self, frame: Frame, name: str, produce: Callable[[], Any]) -> Any:
@@ -338,11 +342,6 @@ class Engine:
     def flush(self) -> None:
         """Return when the database tells all that happened so far."""
         self._stores.flush()
-
-    def signals(self, name: str) -> list[SignalRecord]:
-        """The signals of a name that no flow function of this run has taken, in order."""
-        found = self._stores.signals(self.run, name)
-        return [record for record in found if record.number not in self.received]
 
     def begin_body(self) -> None:
         """Note that a flow function begins."""

@@ -40,6 +40,7 @@ class Waiting:
         self.broken: BaseException | None = None
         self.suspender: Suspender | None = None  # where a run is left that waits for long
         self.deadlines: list[float] = []  # times that flow functions wait for
+        self._conditions: list[Callable[[], bool]] = []  # what they wait for and nobody tells
 
     def count(self) -> int:
         """How many threads wait, those that were called not counted. Under the lock."""
@@ -116,8 +117,20 @@ class Waiting:
         def done() -> bool:
             return found
 
-        while not (found := check()):
-            self._until(done, waiter, executor, once=pause)
+        with self._lock:
+            self._conditions.append(check)
+        try:
+            while not (found := check()):
+                self._until(done, waiter, executor, once=pause)
+        finally:
+            with self._lock:
+                self._conditions.remove(check)
+
+    def is_over(self) -> bool:
+        """Whether a condition has come true that somebody waits for. Not under the lock."""
+        with self._lock:
+            conditions = list(self._conditions)
+        return any(check() for check in conditions)
 
     def _until(
         self, done: Callable[[], bool], waiter: Waiter, executor: Executor, *, once: float | None = None

@@ -6,6 +6,7 @@ import time
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
+from nbflow.engine.signals import record_name
 from nbflow.model.errors import StepTimeoutError
 from nbflow.model.jobs import SignalRecord
 from nbflow.model.names import check_name
@@ -44,24 +45,21 @@ def receive(frame: Frame, name: str, timeout: float | timedelta | datetime | Non
 
     def produce() -> tuple[int, Any]:
         engine.flush()
-        found: list[SignalRecord] = []
 
-        def check() -> bool:
-            late = until is not None and engine.clock.time() >= until
-            found[:] = engine.signals(name)
-            return bool(found) or late
+        def is_over() -> bool:
+            return bool(engine.signals.waiting(name)) or (until is not None and engine.clock.time() >= until)
 
         with engine.waiting.deadline(until):
-            engine.waiting.for_condition(check, _PAUSE, engine.executors(None))
-        if not found:
+            while (taken := engine.signals.take(name)) is None and (until is None or engine.clock.time() < until):
+                engine.waiting.for_condition(is_over, _PAUSE, engine.executors(None))
+        if taken is None:
             return 0, None
-        payload = found[0].payload
-        return found[0].number, engine.values.get(engine.values.unseal_stored(payload)) if payload else None
+        payload = taken.payload
+        return taken.number, engine.values.get(engine.values.unseal_stored(payload)) if payload else None
 
-    number, value = frame.record(f"receive {name}", produce)
+    number, value = frame.record(record_name(name), produce)
     if not number:
         raise StepTimeoutError(f"No signal {name!r} came in time; send it with run.send({name!r}).")
-    engine.received.add(number)
     return value
 
 

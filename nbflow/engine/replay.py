@@ -47,6 +47,11 @@ class History:
             return None
         return record
 
+    def recorded(self, name: str) -> list[TaskRecord]:
+        """What flow functions recorded under a name."""
+        wanted = f"@{name}"
+        return [task for task in self._by_key.values() if task.name == wanted and task.state == "succeeded"]
+
     def script(self, path: str) -> Script:
         """The calls that the flow function at `path` made before."""
         return Script(self._calls.get(path, []), self)

@@ -36,7 +36,8 @@ class Suspender:
         executors = [executor for executor in engine.started() if getattr(executor, "keeps", False)]
         try:
             answers = [_quiesced(executor) for executor in executors]  # each of them is asked
-            if all(answers):
+            # The wakes were counted while they answered: a signal that came before is seen here, a later one wakes.
+            if all(answers) and not engine.waiting.is_over():
                 self._suspend(executors, before)
         finally:
             if engine.waiting.broken is None:

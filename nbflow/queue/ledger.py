@@ -61,7 +61,8 @@ class Ledger:
         self._in_hand: dict[int, InHand] = {}  # by ticket
         self._tickets: dict[str, int] = {}  # by job
         self._specs: dict[tuple[str, bool], StepSpec] = {}
-        self._last = 0
+        self._last = 0  # ticket
+        self._last_before = 0  # the same when it was asked last what has to wait
         self._news = _no_news()
         self._looked = 0.0  # when it was looked last whose beginnings are to be told
 
@@ -109,6 +110,12 @@ class Ledger:
     def unstarted(self) -> list[int]:
         """Tickets of what has not begun, the latest first."""
         return [ticket for ticket, each in reversed(self._in_hand.items()) if each.started is None]
+
+    def keeps_waiting(self, places: int) -> bool:
+        """Whether something that was claimed ahead, as short, has not begun since this was asked last."""
+        before, self._last_before = self._last_before, self._last
+        unstarted = self.unstarted()
+        return len(self) > places and bool(unstarted) and unstarted[-1] <= before
 
     def tickets(self) -> list[int]:
         """Tickets of all that is in hand."""

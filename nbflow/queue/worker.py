@@ -171,10 +171,8 @@ class Worker:
 
     def _room(self) -> int:
         """How many jobs could be claimed now."""
-        if self._stopping:
-            return 0
         places = self._pool.places() * (1 + _AHEAD * self._pool.ahead)
-        return min(_MOST, max(0, places - len(self._ledger)))
+        return 0 if self._stopping else min(_MOST, max(0, places - len(self._ledger)))
 
     def _turn(self, now: float, room: int) -> None:
         ledger, options = self._ledger, self._options
@@ -265,6 +263,8 @@ class Worker:
             self._more = True
         if self._is_due("memory", now, _LOOK):
             self._memory.look(time.monotonic())
+            if self._ledger.keeps_waiting(self._pool.places()):
+                self._pool.return_waiting()
         if self._is_due("sweep", now, _SWEEP):
             upkeep.sweep(self._database, now)
 

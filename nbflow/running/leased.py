@@ -21,6 +21,7 @@ class Leased:
         self.done = 0  # tasks that it has run
         self.retiring = False  # whether it gets no more tasks
         self.asked_back = False  # whether it was asked to give tasks back and has not answered
+        self._for_good = False  # whether those that it was asked for are not for its pool's other children
         self.ended_for_us = False  # whether it is ended though nothing is wrong with its task
         self._specs: set[int] = set()  # numbers of the specs that it knows
         self._unset: Callable[[], None] | None = None  # takes back the order to kill it when time is up
@@ -34,11 +35,17 @@ class Leased:
             messages.insert(0, wire.Spec(number, work.spec.name, work.spec.is_async, packed))
         return messages
 
-    def ask_back(self, most: int) -> None:
+    def ask_back(self, most: int, *, for_good: bool = False) -> None:
         """Ask for up to so many tasks that have not begun, unless it was asked already."""
         if most > 0 and not self.asked_back:
             self.asked_back = True
+            self._for_good = for_good
             children().send(self.child, [wire.GiveBack(most)])
+
+    def answered(self) -> bool:
+        """Note that it gave tasks back; whether they leave the pool."""
+        for_good, self._for_good, self.asked_back = self._for_good, False, False
+        return for_good
 
     def find_running(self, now: float) -> None:
         """Learn from its mark what it runs, if that report was held back."""

@@ -151,6 +151,17 @@ class ProcessPool:
         for work in waiting:
             self._finish(never_begun(work, self._clock.time(), self.name))
 
+    def return_waiting(self) -> None:
+        """Report what waits behind tasks that take long as never begun: others may have room for it."""
+        with self._lock:
+            self._ahead = 0
+            waiting = list(self._queue)
+            self._queue.clear()
+            for leased in self._leased.values():
+                leased.ask_back(len(leased.tasks) - 1, for_good=True)
+        for work in waiting:
+            self._finish(never_begun(work, self._clock.time(), self.name))
+
     def hold(self, held: bool) -> None:
         """Whether to start no further children for now; one there is always."""
         with self._lock:
@@ -268,9 +279,8 @@ class ProcessPool:
                 return
             for message in messages:
                 if isinstance(message, wire.GivenBack):
-                    leased.asked_back = False
                     back = [leased.tasks.pop(ticket) for ticket in message.tickets if ticket in leased.tasks]
-                    reports += self._come_back(back)
+                    reports += self._come_back(back, for_good=leased.answered())
                     self._dismiss(leased)
                 elif isinstance(message, wire.Outdated):
                     leased.retiring = True
@@ -300,11 +310,11 @@ class ProcessPool:
                 ends += self._come_back(waiting)
         self._hand_on(ends)
 
-    def _come_back(self, works: list[Work]) -> list[Report]:
+    def _come_back(self, works: list[Work], *, for_good: bool = False) -> list[Report]:
         """Queue what did not begin in a child for another one, or report that it never began if nobody wants it."""
         ends: list[Report] = []
         for work in reversed(works):
-            if self._giving_back or work.ticket in self._cancelled:
+            if self._giving_back or for_good or work.ticket in self._cancelled:
                 ends.append(never_begun(work, self._clock.time(), self.name))
             elif work.ticket in self._open:
                 self._queue.appendleft(work)

@@ -212,6 +212,34 @@ def test_a_step_without_a_queue_goes_to_the_default_one(queue, workers):
     assert (job.record.queue, job.result()) == ("default", 2)
 
 
+def test_steps_and_functions_of_a_notebook_are_jobs(queue, workers):
+    notebook = types.ModuleType("__main__")
+    cells = """
+from nbflow import step
+FACTOR = 3
+def helper(x):
+    return x * FACTOR
+@step(soft_timeout=5, timeout=10, tags=["cell"])
+def scaled(x):
+    return helper(x)
+async def later(x):
+    return helper(x)
+class Point:
+    def __init__(self, x):
+        self.x = helper(x)
+@step
+def moved(point):
+    return Point(point.x)
+"""
+    exec(cells, notebook.__dict__)
+    first = notebook.scaled.enqueue(x=2)
+    jobs = [first, queue.enqueue(notebook.later, 4), notebook.moved.enqueue(notebook.Point(1))]
+    chained = notebook.scaled.enqueue(first)
+    workers.burst()
+    assert [jobs[0].result(), jobs[1].result(), jobs[2].result().x, chained.result()] == [6, 12, 9, 18]
+    assert (first.record.soft_timeout, first.record.timeout, first.record.tags) == (5, 10, '["cell"]')
+
+
 def test_the_queue_of_a_step_is_a_name_or_a_queue():
     assert step(queue=Queue("a"))(add).spec.queue == "a"
     assert plain.with_options(queue="b").spec.queue == "b"

@@ -58,8 +58,8 @@ class Engine:
         continues: bool = False,
         started: Callable[[], list[Executor]] = list,
     ) -> None:
-        """`continues`: the run was suspended, not stopped, so that retries are counted on."""
-        self._continues = continues
+        """`continues`: the run was suspended, not stopped: retries are counted on, and what is finished stays so."""
+        self.continues = continues
         self.started = started  # the executors that were used so far
         self.run = run
         self.values: ValueStore = stores.values
@@ -93,6 +93,8 @@ class Engine:
         key = frame.key(spec.name)
         known = self._history.find(key)
         code = self.code_digest(spec)
+        if known is not None and self.continues and all(up.stored for up in packed.upstream):
+            frame.script.gave(known, input_digest(packed.encoding, packed.upstream))
         with self.lock:
             if known is not None:
                 seq = known.seq
@@ -125,11 +127,11 @@ class Engine:
     def _go_on(self, task: Task, known: TaskRecord) -> None:
         """Count the tries of a task on from an earlier execution of the run."""
         task.attempts = task.attempts_before = known.attempts
-        if self._continues:
+        if self.continues:
             task.attempts_before = known.attempts_before or 0
         unfinished = known.state in (State.READY, State.RUNNING) and known.attempts > 0
         if task.spec.kind == "flow":
-            still_under_way = self._continues  # it was left while it waited, which is no new try
+            still_under_way = self.continues  # it was left while it waited, which is no new try
         else:
             still_under_way = bool(getattr(self.executors(task.spec.executor), "keeps", False))  # and is met again
         if unfinished and still_under_way:
@@ -191,7 +193,7 @@ class Engine:
             task.input_digest = input_digest(task.encoding, task.upstream)
             try:
                 value = self._reuse.find(task)
-                failure = self._reuse.failure(task) if value is None and self._continues else None
+                failure = self._reuse.failure(task) if value is None and self.continues else None
                 if value is not None:
                     queue.extend(self._spare(task, value))
                 elif failure is not None:

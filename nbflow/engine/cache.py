@@ -53,7 +53,8 @@ class Reuse:
 
     def _from_history(self, task: Task) -> StoredValue | None:
         engine = self._engine
-        earlier = self._history.reusable(task.key, task.code_digest, task.input_digest or "")
+        code = None if engine.continues else task.code_digest
+        earlier = self._history.reusable(task.key, code, task.input_digest or "")
         if earlier is None:
             return None
         value = stored_value(earlier, self._stores.result(engine.run, earlier.seq))

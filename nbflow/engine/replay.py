@@ -29,12 +29,12 @@ class History:
         """The stored task of this key."""
         return self._by_key.get(key)
 
-    def reusable(self, key: str, code_digest: str, input_digest: str) -> TaskRecord | None:
-        """The stored task, if it succeeded with the same code and inputs."""
+    def reusable(self, key: str, code_digest: str | None, input_digest: str) -> TaskRecord | None:
+        """The stored task, if it succeeded with the same inputs and the same code (None: whatever its code was)."""
         record = self._by_key.get(key)
         if record is None or record.state != "succeeded":
             return None
-        if record.code_digest != code_digest or record.input_digest != input_digest:
+        if code_digest not in (None, record.code_digest) or record.input_digest != input_digest:
             return None
         return record
 
@@ -82,6 +82,11 @@ class Script:
         self._position += 1
         if self._made is not None:
             self._made.add(key)
+
+    def gave(self, record: TaskRecord, digest: str) -> None:
+        """Note with which inputs a call is made again; raises `PathChangedError` if they were others before."""
+        if self._faithful and record.input_digest not in (None, digest):
+            raise _changed(self._position, record.key, "now it is given other arguments", record.key)
 
     def left_out(self) -> list[str]:
         """Keys of the calls made before that were not made again."""

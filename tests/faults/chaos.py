@@ -110,7 +110,7 @@ class Chaos:
     def _attack(self, chance: random.Random, jobs: list[str], runs: list[str]) -> None:
         deadline = time.monotonic() + _PATIENCE
         while time.monotonic() < deadline and not self._all_done(jobs, runs):
-            time.sleep(chance.uniform(0.1, 0.7))
+            time.sleep(chance.uniform(0.2, 1.4))
             self._continue_stopped()
             self._make_room()
             self._start_missing()

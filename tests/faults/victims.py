@@ -35,7 +35,7 @@ def fired(name: str) -> str:
     return name
 
 
-@step
+@step(retries=1000)  # each death of its process is a failure of it
 def part(number: int, of: str) -> int:
     """One task of a flow."""
     note("task", f"{of}/{number}", "-")

@@ -22,6 +22,7 @@ from nbflow.running import functions
 from nbflow.running.attempt import RunAgain, load_inputs, restore_error
 from nbflow.running.context import AttemptContext, current
 from nbflow.running.functions import Code, Reference
+from nbflow.running.interrupt import SHIELD
 
 if TYPE_CHECKING:
     from nbflow.values.store import ValueStore
@@ -141,9 +142,10 @@ def run_call(
     expires: float | None = None,
 ) -> Any:
     """Run a stored call. `tries`: how many there were, this one included; `tolerant`: errors are passed as values."""
-    call = _open(payload, job, logical)
-    call.check_time(expires)
-    function, args, kwargs = call.ready(needed, tolerant=tolerant)
+    with SHIELD:  # libraries catch all errors around imports, and a soft timeout comes only once
+        call = _open(payload, job, logical)
+        call.check_time(expires)
+        function, args, kwargs = call.ready(needed, tolerant=tolerant)
     around = hooks.active(call.values)
     try:
         if around is not None:

@@ -274,5 +274,6 @@ class _Later:
 
     def __call__(self, /, *args: Any, **kwargs: Any) -> Any:
         if self._function is None:
-            self._function = unpack(self._packed)
+            with SHIELD:  # libraries catch all errors around imports, and a soft timeout comes only once
+                self._function = unpack(self._packed)
         return self._function(*args, **kwargs)

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from nbflow.model.ports import Clock, Work
     from nbflow.running.context import AttemptContext
 
+_SOON = 0.02  # seconds until a soft timeout is tried again that came too early
 GRACE = 0.5  # seconds that an attempt has to end after it was asked to
 
 # Its default is to be ignored, so that one that comes late does no harm, and hardly any program uses it.
@@ -82,6 +83,9 @@ class Interruptible:
     def soften(self) -> None:
         """Raise SoftTimeoutError inside the function, which may go on after it."""
         with self._lock:
+            if self._phase == _LOADING:  # its code is being imported, or its arguments fetched: told when it has begun
+                self._clock.call_at(self._clock.time() + _SOON, self.soften)
+                return
             if self.verdict is not None or self._phase != _RUNNING or self._soft != _NO:
                 return
             self._soft = _DUE

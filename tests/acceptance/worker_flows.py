@@ -132,7 +132,7 @@ def too_slow(log: str) -> None:
     stay(log, "too slow", 600)
 
 
-@step(timeout=600, soft_timeout=0.3)
+@step(timeout=600, soft_timeout=8)  # counted from the import of its module on
 def cleans_up(log: str) -> str:
     try:
         return stay(log, "cleaned", 600)
@@ -162,6 +162,19 @@ def never_again(log: str) -> None:
 @step(retries=1, timeout=0.3)
 def slow_twice(log: str) -> None:
     stay(log, "slow twice", 600)
+
+
+@step(retries=5, delay=(0.0, 0.0, 3.0))
+def tries(log: str, go: str) -> str:
+    note(log, "try")
+    if not os.path.exists(go):
+        raise OSError("not yet")
+    return f"tried {nbflow.current().attempt} times"  # type: ignore[union-attr]
+
+
+@flow
+def stubborn(log: str, go: str) -> str:
+    return tries(log, go)
 
 
 @flow

@@ -126,12 +126,12 @@ print(_json.dumps(_in_words(dict(globals()))))
 """
 
 
-def check(path: Path, executor: str, folder: Path, shared: Path) -> None:
+def check(path: Path, executor: str, folder: Path, shared: Path, db: str | None = None) -> None:
     book = from_notebook(path)
     work = folder / "work"  # of its own, since other notebooks write files there beside it
     work.mkdir()
     with contextlib.chdir(work):
-        run = book.run(executor=executor, workers=2, db=f"sqlite:///{folder}/runs.db")
+        run = book.run(executor=executor, workers=2, db=db or f"sqlite:///{folder}/runs.db")
         book.save(run.logs(), folder / "executed.ipynb")
         kept = in_words(run.values)
     shown, values = linear(path, shared)

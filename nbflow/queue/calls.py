@@ -18,7 +18,7 @@ from nbflow.model.records import ErrorRecord, StoredValue
 from nbflow.queue import hooks
 from nbflow.queue.hooks import HookedJob
 from nbflow.queue.zones import in_zone
-from nbflow.running import functions
+from nbflow.running import functions, surroundings
 from nbflow.running.attempt import RunAgain, load_inputs, restore_error
 from nbflow.running.context import AttemptContext, current
 from nbflow.running.functions import Code, Reference
@@ -258,6 +258,7 @@ def _open(payload: bytes, job: str, logical: Logical) -> _Call:
         context.key = key
     if folder is not None and folder not in sys.path and os.path.isdir(folder):
         sys.path.append(folder)  # where whoever enqueued it imported its modules from
+    surroundings.go_to(folder)  # relative paths mean what they meant there
     inputs = Inputs(args, kwargs, StoredValue(*packed) if packed else None, tuple([StoredValue(*v) for v in upstream]))
     policy = values.get(StoredValue(*retry)) if retry is not None else NO_RETRY
     return _Call(code, inputs, policy, values, context)

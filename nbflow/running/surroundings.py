@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     from nbflow.values.store import StoreConfig
 
 
+_leased: str | None = None  # the current folder of whom this process works for
+
+
 def lease(values: StoreConfig, changes: Mapping[str, str], *, gather: bool, watch: bool) -> wire.Lease:
     """What another process has to take over to be like this one; `changes`: variables that it has beyond those here."""
     try:
@@ -31,9 +34,20 @@ def take_over(lease: wire.Lease) -> None:
     os.environ.clear()
     os.environ.update(lease.environ)
     time.tzset()
+    global _leased
+    _leased = lease.cwd
     if lease.cwd is not None:
         with suppress(OSError):  # a folder that is gone; the other process may sit in such a one as well
             os.chdir(lease.cwd)
+
+
+def go_to(folder: str | None) -> None:
+    """Work in a folder; where it is not on this machine, in the one of the lease."""
+    for wanted in (folder, _leased):
+        if wanted is not None:
+            with suppress(OSError):
+                os.chdir(wanted)
+                return
 
 
 class Imported:

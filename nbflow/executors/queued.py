@@ -28,7 +28,7 @@ from nbflow.running import context, losses
 from nbflow.running.attempt import error_record, never_begun
 from nbflow.running.echo import echo
 from nbflow.running.interrupt import GRACE
-from nbflow.storage import bells, jobs, opened, queues
+from nbflow.storage import bells, jobs, opened, queues, runs
 
 if TYPE_CHECKING:
     from nbflow.model.ports import Clock
@@ -194,18 +194,25 @@ class QueueExecutor:
         self._look_after_workers()
 
     def _enqueue(self, works: Iterable[Work]) -> None:
-        new = []
+        new: list[tuple[Work, NewJob]] = []
         for work in works:
             try:
                 payload = self._packer_of(work.spec).seal(work.inputs, work.key)
-                new.append(NewJob(_record(work, payload, self._queue, self._waker)))
+                new.append((work, NewJob(_record(work, payload, self._queue, self._waker))))
             except Exception as error:  # the function cannot go to another process
                 self._finish(_name(work), losses.end(work, State.FAILED, error, self._clock.time()))
-        if new:
-            with bells.ringing(self._database, bells.JOBS) as connection:
-                self._broker.add(connection, new)
-                # Some may have been there already: met again by a run that goes on.
-                jobs.meet(connection, [job.record.id for job in new], self._waker)
+        if not new:
+            return
+        with bells.ringing(self._database, bells.JOBS) as connection:
+            # Whoever cancelled a run has cancelled the jobs that it had then.
+            over = runs.over(connection, sorted({work.run for work, _ in new}))
+            wanted = [job for work, job in new if work.run not in over]
+            self._broker.add(connection, wanted)
+            # Some may have been there already: met again by a run that goes on.
+            jobs.meet(connection, [job.record.id for job in wanted], self._waker)
+        for work, _ in new:
+            if work.run in over:
+                self._finish(_name(work), never_begun(work, self._clock.time(), self.name))
 
     def _look(self) -> bool:
         """Take what jobs tell; whether any ended. Under the lock."""

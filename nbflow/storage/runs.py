@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import socket
+from collections.abc import Sequence
 from typing import Any
 
 from sqlalchemy import Connection, Select, and_, func, select, update
@@ -12,7 +13,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from nbflow.model.errors import RunActiveError, RunNotFoundError, StorageError
 from nbflow.model.records import FlowVersionRecord, RunRecord, RunUpdate
 from nbflow.model.states import FINISHED, State
-from nbflow.storage import versions
+from nbflow.storage import raw, versions
 from nbflow.storage.database import Database
 from nbflow.storage.schema import attempts, runs, tasks
 from nbflow.storage.upserts import storable
@@ -210,6 +211,13 @@ def cancel(database: Database, run: str, now: float) -> None:
             connection.execute(statement.values(ended))
 
     database.retrying(end)
+
+
+def over(connection: Connection, ids: Sequence[str]) -> set[str]:
+    """Those of some runs that have ended; the others do not end before the transaction does."""
+    lock = " FOR SHARE" if connection.dialect.name == "postgresql" else ""
+    statement = f"SELECT id, state FROM runs WHERE id IN ({raw.marks(len(ids))}){lock}"
+    return {row[0] for row in raw.one(connection, statement, tuple(ids)) if State(row[1]).finished}
 
 
 def _prefix(text: str) -> str:

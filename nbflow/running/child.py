@@ -132,8 +132,14 @@ class _Child:
 
     def _give_back(self, most: int) -> None:
         tickets: list[int] = []
-        while len(tickets) < most and self._inbox and isinstance(self._inbox[-1], wire.Task):
-            tickets.append(self._inbox.pop().ticket)
+        others: list[Any] = []  # steps stay known, since they are told once
+        while len(tickets) < most and self._inbox:
+            message = self._inbox.pop()
+            if isinstance(message, wire.Task):
+                tickets.append(message.ticket)
+            else:
+                others.append(message)
+        self._inbox.extend(reversed(others))
         self._wire.send([wire.GivenBack(tickets[::-1])])
 
     def _keep_until(self, time_: float) -> None:

@@ -281,6 +281,8 @@ class ProcessPool:
                 if isinstance(message, wire.GivenBack):
                     back = [leased.tasks.pop(ticket) for ticket in message.tickets if ticket in leased.tasks]
                     reports += self._come_back(back, for_good=leased.answered())
+                    if leased.waits:  # it may have been asked for less before it waited
+                        leased.ask_back(len(leased.tasks) - 1)
                     self._dismiss(leased)
                 elif isinstance(message, wire.Outdated):
                     leased.retiring = True

@@ -83,3 +83,9 @@ def kill_self_once(path):
     if not Path(path).exists():
         note_and_kill_self(path)
     return "alive"
+
+
+def wait_for_file(path):
+    while not os.path.exists(path):
+        time.sleep(0.01)
+    return "found"

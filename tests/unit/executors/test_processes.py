@@ -56,6 +56,20 @@ def test_tasks_that_waited_in_a_process_that_died_run_elsewhere(processes):
     assert processes.finished(lost).state is State.FAILED
 
 
+def test_tasks_of_new_steps_do_not_stay_behind_a_long_one(processes, tmp_path):
+    def step_of(number):
+        return lambda: number
+
+    for number in range(40):  # so short that more than one is given to a process at a time
+        processes.value(processes.submit(suite_steps.add, number, 1))
+    go = tmp_path / "go"
+    long = processes.submit(steps.wait_for_file, str(go))
+    tickets = [processes.submit(step_of(number)) for number in range(20)]
+    assert [processes.value(ticket) for ticket in tickets] == list(range(20))
+    go.touch()
+    assert processes.value(long) == "found"
+
+
 def test_output_below_python_is_captured(processes):
     ticket = processes.submit(steps.write_below_python)
     assert processes.finished(ticket).state is State.SUCCEEDED

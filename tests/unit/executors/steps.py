@@ -10,6 +10,7 @@ import time
 from pathlib import Path
 
 from nbflow.running.context import heartbeat
+from tests.servers import wait_until
 
 
 def pid():
@@ -86,6 +87,5 @@ def kill_self_once(path):
 
 
 def wait_for_file(path):
-    while not os.path.exists(path):
-        time.sleep(0.01)
+    wait_until(lambda: os.path.exists(path), 60)
     return "found"

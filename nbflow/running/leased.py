@@ -48,9 +48,9 @@ class Leased:
         return for_good
 
     def find_running(self, now: float) -> None:
-        """Learn from its mark what it runs, if that report was held back."""
+        """Learn from its mark what it runs, if that report, and that of the end of another task, was held back."""
         ticket = self.child.mark.read()
-        if self.running is None and ticket in self.tasks:
+        if ticket in self.tasks and (self.running is None or self.running.ticket != ticket):
             self.running = Started(ticket, now, f"process-{self.child.pid}", self.child.pid)
 
     def set_timer(self, unset: Callable[[], None] | None) -> None:

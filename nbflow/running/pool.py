@@ -118,11 +118,10 @@ class ProcessPool:
                 leased = next((each for each in self._leased.values() if ticket in each.tasks), None)
                 if leased is not None:
                     # Whether it has begun is for the child to say, which gives it back if not.
-                    self._cancelled.add(ticket)
+                    if ticket not in self._cancelled:
+                        self._cancelled.add(ticket)
+                        self._kill_once_cancelled(leased, ticket)
                     children().send(leased.child, [wire.Cancel(ticket)])
-                    leased.find_running(self._clock.time())
-                    if leased.running is not None and leased.running.ticket == ticket:
-                        self._kill_after(GRACE, leased, leased.running, State.CANCELLED)
                 return
         self._finish(never_begun(work, self._clock.time(), self.name))
 
@@ -328,9 +327,7 @@ class ProcessPool:
             leased.running = report
             self._hopeless = 0
             work = leased.tasks[report.ticket]
-            if report.ticket in self._cancelled:
-                self._kill_after(GRACE, leased, report, State.CANCELLED)  # it began while it was being cancelled
-            elif work.timeout is not None:
+            if work.timeout is not None:
                 self._kill_after(work.timeout + GRACE, leased, report, State.TIMED_OUT)
         elif type(report) is Finished:
             leased.running = None
@@ -408,12 +405,35 @@ class ProcessPool:
 
     def _kill_after(self, seconds: float, leased: Leased, started: Started, verdict: State) -> None:
         def kill() -> None:
-            with self._lock:
-                if leased.running is None or leased.running.ticket != started.ticket:
-                    return
-                work = leased.tasks.pop(started.ticket)
-                leased.child.kill()
-            error = verdict_error(verdict, work)
-            self._finish(losses.end(work, verdict, error, self._clock.time(), started=started, exit="signal 9"))
+            if leased.running is not None and leased.running.ticket == started.ticket:
+                self._kill(leased, started, verdict)
 
         leased.set_timer(self._timers.call_at(self._timers.time() + seconds, kill))
+
+    def _kill_once_cancelled(self, leased: Leased, ticket: int) -> None:
+        """End a child that still runs a task `GRACE` after it was cancelled.
+
+        Its mark is asked each time, since it may run C code that lets it neither report a start nor give a task back.
+        """
+
+        def look() -> None:
+            with self._lock:
+                if ticket not in leased.tasks or leased.child not in self._leased:
+                    return
+                leased.find_running(self._clock.time())
+                started = leased.running
+                if started is None or started.ticket != ticket:
+                    self._kill_once_cancelled(leased, ticket)
+                    return
+            self._kill(leased, started, State.CANCELLED)
+
+        self._timers.call_at(self._timers.time() + GRACE, look)
+
+    def _kill(self, leased: Leased, started: Started, verdict: State) -> None:
+        with self._lock:
+            work = leased.tasks.pop(started.ticket, None)
+            if work is None:
+                return
+            leased.child.kill()
+        error = verdict_error(verdict, work)
+        self._finish(losses.end(work, verdict, error, self._clock.time(), started=started, exit="signal 9"))

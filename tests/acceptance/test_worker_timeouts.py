@@ -109,6 +109,19 @@ def test_a_job_that_loops_in_c_can_be_cancelled(queue, start_worker):
     assert after.result(timeout=30) == 3
 
 
+def test_a_job_that_loops_in_c_can_be_cancelled_before_the_end_of_the_last_one_was_told(queue, start_worker, log):
+    """Its child cannot say any more that it has begun, nor that another has ended whose start was told."""
+    start_worker("-c", "1").ready()
+    queue.enqueue_many(worker_jobs.add, [(1, 2)] * 500)  # so that the child is given many at a time
+    queue.enqueue(worker_jobs.stay, str(log), "long", 0.3)
+    job = queue.enqueue(worker_jobs.loop_in_c)
+    after = queue.enqueue(worker_jobs.add, 1, 2)
+    wait_until(lambda: [line[0] for line in words(log)] == ["begin", "end"])
+    job.cancel()
+    assert wait_for(job, "cancelled").losses == 0
+    assert after.result(timeout=30) == 3
+
+
 # --- again -----------------------------------------------------------------------------------------------------------
 
 

@@ -374,13 +374,15 @@ class Engine:
         return self._cancelled is not None
 
     def abort(self, error: BaseException) -> None:
-        """Stop for good, since nothing can be recorded any more."""
+        """Stop for good, since nothing can be recorded any more. What runs on a queue is left to whoever goes on."""
         with self.lock:
             self.waiting.broken = error
             self.waiting.wake_all()
             running = self._attempts.running()
         for task in running.values():
-            self.executors(task.spec.executor).cancel(task.ticket)
+            executor = self.executors(task.spec.executor)
+            if not hasattr(executor, "detach"):
+                executor.cancel(task.ticket)
 
     def _check(self) -> None:
         if self.waiting.broken is not None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import time
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from nbflow import settings as settings_module
@@ -16,7 +17,16 @@ from nbflow.engine import stores
 from nbflow.engine.session import RunOptions
 from nbflow.engine.suspending import Suspended
 from nbflow.engine.versions import run_update
-from nbflow.model.errors import CodecError, FlowNotFoundError, RunActiveError, UnpicklableError
+from nbflow.model.errors import (
+    CodecError,
+    DatabaseLockedError,
+    DatabaseUnreachableError,
+    DiskFullError,
+    FlowNotFoundError,
+    RunActiveError,
+    StorageError,
+    UnpicklableError,
+)
 from nbflow.model.ports import Again, Inputs
 from nbflow.model.states import State
 from nbflow.running.attempt import RunAgain, error_record
@@ -27,7 +37,9 @@ if TYPE_CHECKING:
     from nbflow.storage.database import Database
 
 _LOSSES = 1_000  # workers may die under a run as often as they like
-_BUSY = 2.0  # seconds after which a run is tried again that another process still has
+_BUSY = 2.0  # seconds after which a run is tried again that another process has, or whose database was away
+# What keeps a run from going on for now only.
+_PASSING = (RunActiveError, DatabaseUnreachableError, DatabaseLockedError, DiskFullError)
 
 
 def job_of(run: str) -> str:
@@ -45,7 +57,7 @@ def submit(spec: FlowSpec, args: tuple[Any, ...], kwargs: dict[str, Any], option
         _explain(spec, args, kwargs)
     record = record._replace(state=State.READY.value, owner=None, owner_pid=None, lease_until=None, started_at=None)
     database = stores.database(options.db)
-    broker = Broker(database, stores.value_store(settings_module.current()))
+    broker = Broker(database, stores.value_store(settings_module.current(), database.url))
     job = _job(record.id, spec, broker.values)
     with bells.ringing(database, bells.JOBS) as connection:
         runs.create(connection, record, version)
@@ -86,16 +98,28 @@ def advance(run: str) -> None:
     database = stores.database(None, create=False)
     try:
         live, args, kwargs = session_module.resume(run, RunOptions(suspend_after=settings.suspend_after, echo=False))
-    except RunActiveError as error:
-        if _finished(database, run):
-            return  # cancelled
-        raise RunAgain(Again(time.time() + _BUSY, None), error) from None
+        outcome = live.execute(args, kwargs)
+    except _PASSING as error:
+        _try_later(database, run, error)
+        return
     except (FlowNotFoundError, CodecError) as error:
         _give_up(database, run, error)
         raise
-    outcome = live.execute(args, kwargs)
     if isinstance(outcome.error, Suspended):
         raise RunAgain(Again(outcome.error.until, outcome.error.wakes if outcome.error.wakes is not None else -1))
+    if isinstance(live.unrecorded, _PASSING):
+        _try_later(database, run, live.unrecorded)
+    elif live.unrecorded is not None:
+        _give_up(database, run, live.unrecorded)
+        raise live.unrecorded
+
+
+def _try_later(database: Database, run: str, error: Exception) -> None:
+    """Raise RunAgain, unless the run is over: somebody has cancelled it."""
+    with suppress(StorageError):
+        if _finished(database, run):
+            return
+    raise RunAgain(Again(time.time() + _BUSY, None), error) from None
 
 
 def _finished(database: Database, run: str) -> bool:
@@ -109,7 +133,7 @@ def _give_up(database: Database, run: str, error: Exception) -> None:
     """Store that a run failed whose code or arguments cannot be had."""
     from nbflow.storage import runs
 
-    values = stores.value_store(settings_module.current())
+    values = stores.value_store(settings_module.current(), database.url)
     update = run_update(run, State.FAILED, time.time(), values, value=None, error=error_record(error))
     database.retrying(lambda connection: runs.finish(connection, update))
 
@@ -123,7 +147,7 @@ def cancel(database: Database, run: str, reason: str) -> None:
     open_states = [state.value for state in State if not state.finished]
     with database.read() as connection:
         ids = [job.id for job in jobs.of_run(connection, run, open_states)]
-    Broker(database, stores.value_store(settings_module.current())).cancel([job_of(run), *ids], reason)
+    Broker(database, stores.value_store(settings_module.current(), database.url)).cancel([job_of(run), *ids], reason)
 
 
 def waits(database: Database, run: str) -> bool:

@@ -78,6 +78,7 @@ class Session:
         self.spec = spec
         self.record = record
         self.outcome: Outcome | None = None
+        self.unrecorded: NbflowError | None = None  # why the database does not tell how it ended
         self.done = threading.Event()
         self._settings = settings_module.current()
         self._echo = self._settings.echo if options.echo is None else options.echo
@@ -86,9 +87,10 @@ class Session:
         self._executors_lock = threading.Lock()
         owner = record.owner or ""
         _LIVE.add(record.owner)
+        database = stores.database(options.db)
         self._stores = stores.Stores(
-            stores.database(options.db),
-            stores.value_store(self._settings),
+            database,
+            stores.value_store(self._settings, database.url),
             fence=(record.id, owner),
             on_error=self._stop,
         )
@@ -178,11 +180,7 @@ class Session:
         """Leave the run as it is; what it waits for goes on without this process."""
         from nbflow.storage import runs
 
-        for executor in self._executors.values():
-            if hasattr(executor, "detach"):
-                executor.detach()
-            else:
-                executor.close(wait=False)
+        self._leave()
         self._stores.writer.close()
         self._stores.db.retrying(lambda connection: runs.release(connection, self.id, self.record.owner or ""))
         self._announcer.close()
@@ -191,10 +189,21 @@ class Session:
         self.done.set()
         return self.outcome
 
+    def _leave(self) -> None:
+        """End what runs in this process; what is elsewhere goes on, for whoever goes on with the run."""
+        for executor in self._executors.values():
+            if hasattr(executor, "detach"):
+                executor.detach()
+            else:
+                executor.close(wait=False)
+
     def _close(self, value: Any, error: BaseException | None, interrupted: bool) -> Outcome:
         broken = self.engine.waiting.broken
-        for executor in self._executors.values():
-            executor.close(wait=not interrupted and broken is None)
+        if isinstance(broken, (RunActiveError, StorageError)):
+            self._leave()
+        else:
+            for executor in self._executors.values():
+                executor.close(wait=not interrupted and broken is None)
         state = State.SUCCEEDED if error is None else State.FAILED
         if interrupted or (error is not None and (self.engine.cancelled or isinstance(broken, TaskCancelledError))):
             state = State.CANCELLED
@@ -204,6 +213,7 @@ class Session:
                 self._report_ignored()
             self._store_outcome(outcome)
         except NbflowError as problem:
+            self.unrecorded = problem
             if error is None:
                 outcome = Outcome(State.FAILED, None, broken or problem)
             elif broken is None:
@@ -260,7 +270,7 @@ def new_record(
     settings = settings_module.current()
     clock = options.clock or SystemClock()
     executor = registry.check_name(options.executor or spec.executor or settings.executor)
-    values = stores.value_store(settings)
+    values = stores.value_store(settings, options.db)
     now = clock.time()
     outer = context.current()  # the task whose function starts this run, if one does
     version = version_record(spec, values, now)
@@ -302,7 +312,7 @@ def resume(
     from nbflow.storage import runs, tasks, versions
 
     db = stores.database(options.db, create=False)
-    values = stores.value_store(settings_module.current())
+    values = stores.value_store(settings_module.current(), db.url)
     record = db.retrying(lambda connection: runs.get(connection, run_id), write=False)
     version = db.retrying(lambda connection: versions.get(connection, record.version or ""), write=False)
     clock = options.clock or SystemClock()

@@ -192,3 +192,12 @@ def test_what_is_done_stays_so_though_the_code_of_what_follows_is_new(waiting, s
     start_worker("-c", "1")
     assert run.result(LONG) == result
     assert project.calls() == ["other"]
+
+
+def test_a_run_whose_end_could_not_be_recorded_goes_on_later(start_worker, tmp_path):
+    """Its process learns at the end that the run is not its own any more, and nobody else has it."""
+    start_worker("-c", "1")
+    run = worker_flows.robbed.submit(str(tmp_path / "flag"), executor="queue")
+    assert run.result(LONG) == "kept"
+    assert run.state == "succeeded"
+    wait_until(lambda: not open_jobs(run), LONG)

@@ -8,6 +8,7 @@ from typing import Any
 import nbflow
 from nbflow import flow, step
 from nbflow.model.errors import SoftTimeoutError, StepTimeoutError
+from nbflow.storage import opened, schema
 from tests.acceptance.worker_jobs import note, stay, until
 
 
@@ -47,6 +48,18 @@ def journey(log: str, go: str, width: int) -> int:
     for number in range(width):
         total = tell(log, f"last{number}", total) + 1
     return total
+
+
+@flow
+def robbed(flag: str) -> str:
+    """Its run is taken over by a process that dies at once, but not again."""
+    attempt = nbflow.current()
+    if not os.path.exists(flag):
+        note(flag, "robbed")
+        with opened.database().write() as connection:
+            mine = schema.runs.c.id == attempt.run
+            connection.execute(schema.runs.update().where(mine).values(owner="another", lease_until=0.0))
+    return tell(f"{flag}.log", "end", "kept")
 
 
 # --- decisions -------------------------------------------------------------------------------------------------------

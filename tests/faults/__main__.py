@@ -25,7 +25,7 @@ def main() -> int:
     asked = parser.parse_args()
     failed = False
     for kind in ("sqlite", "postgresql") if asked.db == "both" else (asked.db,):
-        server = PostgresServer().start() if kind == "postgresql" else None
+        server = PostgresServer(durable=True).start() if kind == "postgresql" else None
         with tempfile.TemporaryDirectory(prefix="nbflow-faults-") as folder:
             db = server.new_database() if server is not None else f"sqlite:///{folder}/nbflow.db"
             plan = Plan(jobs=asked.jobs, flows=asked.flows, seed=asked.seed)

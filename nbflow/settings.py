@@ -6,6 +6,7 @@ Later sources win. What a setting does to a run is the business of whoever reads
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import os
 import re
 import threading
@@ -14,11 +15,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol, get_args, get_type_hints, runtime_checkable
+from urllib.parse import urlsplit
 
 from nbflow.model.errors import ConfigError
 
 _PREFIX = "NBFLOW_"
-_FOLDER = ".nbflow"
+_FOLDER, _DATABASE = ".nbflow", "nbflow.db"
 _PROJECT_SIGNS = (_FOLDER, "pyproject.toml", ".git")
 # Variables with the prefix that are no settings: the signing key is a secret, and tests have their own.
 _OTHER_VARIABLES = ("NBFLOW_SIGNING_KEY", "NBFLOW_TEST_")
@@ -45,7 +47,7 @@ class Settings:
     """How nbflow works here. A default that depends on the machine or the folder is filled in by `current()`."""
 
     db: str = ""  # URL or path of the database; default: .nbflow/nbflow.db in the project's folder
-    artifacts: str = ""  # path or URL (s3://...) of large values; default: .nbflow/artifacts in the project's folder
+    artifacts: str = ""  # path or URL (s3://...) of large values; default: see `artifacts_of`
     home: Path = Path()  # nbflow's own folder with the signing key; default: the system's place for users' data
     executor: str = "threads"  # where tasks run if the flow does not say
     workers: int | None = None  # tasks at a time; default: the processors that this process may use
@@ -62,6 +64,22 @@ class Settings:
     job_retries: int = 0  # further tries of a job that fails or times out, if nothing else is said
     worker_hooks: str | None = None  # module:Class of what workers do around jobs; see nbflow.queue.hooks
     lock_timeout: float = 30.0  # seconds to wait for a database that another process has locked
+
+    def artifacts_of(self, db: str | None = None) -> str:
+        """Path or URL of the large values that belong to a database (path or URL; default: the one of the settings).
+
+        If `artifacts` is not set they lie beside a SQLite database, so that whoever opens it finds them, wherever that
+        is; those of a server lie in `home`.
+        """
+        if self.artifacts:
+            return self.artifacts
+        url = resolve_db(db or self.db)
+        if url.startswith("sqlite:///"):
+            file = Path(url.removeprefix("sqlite:///"))
+            return str(file.with_name("artifacts" if file.name == _DATABASE else f"{file.name}.artifacts"))
+        parts = urlsplit(url)
+        server = f"{parts.hostname}:{parts.port or 5432}{parts.path}"  # whoever logs in, and with whatever password
+        return str(self.home / "artifacts" / hashlib.sha256(server.encode()).hexdigest()[:16])
 
 
 _NAMES = tuple(field.name for field in dataclasses.fields(Settings))
@@ -163,8 +181,7 @@ def _processors(_: Path) -> int:
 
 
 _DEFAULTS: dict[str, Callable[[Path], Any]] = {
-    "db": lambda folder: str(folder / "nbflow.db"),
-    "artifacts": lambda folder: str(folder / "artifacts"),
+    "db": lambda folder: str(folder / _DATABASE),
     "home": _home,
     "workers": _processors,
 }

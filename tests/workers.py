@@ -17,7 +17,7 @@ from nbflow.values.project import value_store
 def running_worker(db: str | None = None, **options: Any) -> Iterator[Worker]:
     """A worker on the settings' database, or `db`; stopped at the end, with what it still runs given back."""
     chosen = WorkerOptions(**{"concurrency": 2, **options})
-    worker = Worker(opened.database(db), value_store(settings.current()), chosen)
+    worker = Worker(opened.database(db), value_store(settings.current(), db), chosen)
     failed: list[BaseException] = []
 
     def work() -> None:

@@ -72,7 +72,7 @@ def _settings_and_stores(db: str | None) -> list[Finding]:
     return [
         ("executor", True, f"{current.executor}, {current.workers} at a time"),
         _checked("database", lambda: _database(db)),
-        _checked("artifacts", lambda: _artifacts(current.artifacts)),
+        _checked("artifacts", lambda: _artifacts(current.artifacts_of(db))),
         _checked("signing key", lambda: _key(current.home)),
     ]
 

@@ -40,12 +40,9 @@ def add_to(app: typer.Typer) -> None:
 
 def broker(db: str | None) -> Broker:
     """The jobs of the database, which has to exist."""
-    from nbflow import settings
     from nbflow.queue.broker import Broker
-    from nbflow.storage import opened
-    from nbflow.values.project import value_store
 
-    return Broker(opened.database(db, create=False), value_store(settings.current()))
+    return Broker.of(db, create=False)
 
 
 def info(db: Db = None, as_json: Json = False) -> None:

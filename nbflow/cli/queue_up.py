@@ -76,7 +76,7 @@ def up(
     command = [part for name, value in given.items() if value for part in (name, str(value))]
     database = opened.database(db)
     log_to_stderr(verbose=verbose)
-    scheduler = Scheduler(database, value_store(settings.current()))
+    scheduler = Scheduler(database, value_store(settings.current(), database.url))
     fleet = _Fleet([*command, *(["--verbose"] if verbose else [])], workers, scheduler, database.url)
     with _signals(fleet.ask_to_stop):
         sys.exit(fleet.run())

@@ -101,7 +101,7 @@ def worker(
     log = logging.getLogger("nbflow")
     done = work(
         database,
-        value_store(settings.current()),
+        value_store(settings.current(), database.url),
         options,
         ready=lambda worker: typer.echo(_ready(worker, options, database)),
         halt=halt,

@@ -61,7 +61,9 @@ def scheduler(
     log.propagate = False
     database = opened.database(db)
     count = serve(
-        database, value_store(settings.current()), ready=lambda: typer.echo(f"scheduler is ready: {database.url}")
+        database,
+        value_store(settings.current(), database.url),
+        ready=lambda: typer.echo(f"scheduler is ready: {database.url}"),
     )
     log.info("The scheduler has ended after %d jobs.", count)
 

@@ -31,7 +31,8 @@ def plan(before: float | None, *, db: str | None = None) -> Plan:
     """What is not needed: runs that ended before a time (seconds since 1970), expired entries, unused artifacts."""
     from nbflow.storage import cache, sweeper
 
-    database, values, now = stores.database(db, create=False), stores.value_store(settings.current()), time.time()
+    database, now = stores.database(db, create=False), time.time()
+    values = stores.value_store(settings.current(), database.url)
 
     def look(connection: Any) -> Plan:
         runs = sweeper.older_than(connection, before) if before is not None else []
@@ -47,7 +48,8 @@ def carry_out(given: Plan, *, db: str | None = None) -> None:
     """Remove what a plan names, except for artifacts that have come into use since."""
     from nbflow.storage import cache, sweeper
 
-    database, values, now = stores.database(db, create=False), stores.value_store(settings.current()), time.time()
+    database, now = stores.database(db, create=False), time.time()
+    values = stores.value_store(settings.current(), database.url)
 
     def remove(connection: Any) -> None:
         sweeper.delete_runs(connection, given.runs)

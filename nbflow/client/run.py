@@ -328,7 +328,7 @@ class Run:
 
     @property
     def _values(self) -> ValueStore:
-        return stores.value_store(settings_module.current())
+        return stores.value_store(settings_module.current(), self._db.url)
 
 
 def runs(

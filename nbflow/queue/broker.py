@@ -9,6 +9,7 @@ import time
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
+from nbflow import settings
 from nbflow.model.errors import QueueClosedError, TaskCancelledError, UnknownQueueError
 from nbflow.model.jobs import JobRecord, KeyRecord, Mark, QueueRecord, RevocationRecord
 from nbflow.model.names import check_name, time_id
@@ -20,10 +21,11 @@ from nbflow.queue.consequences import Consequences
 from nbflow.queue.options import Limit, Unique
 from nbflow.running.clock import SystemClock
 from nbflow.running.failure import error_record
-from nbflow.storage import bells, hooks, job_links, jobs, queues, sweeper
+from nbflow.storage import bells, hooks, job_links, jobs, opened, queues, sweeper
 from nbflow.storage import gates as stored_gates
 from nbflow.storage.connection import Connection
 from nbflow.storage.database import Database
+from nbflow.values.project import value_store
 from nbflow.values.store import ValueStore
 
 DEFAULT = "default"
@@ -82,6 +84,12 @@ class Broker:
         self.database = database
         self.values = values
         self.clock: Clock = clock or SystemClock()
+
+    @classmethod
+    def of(cls, db: str | None = None, *, create: bool = True) -> Broker:
+        """That of a database (URL or path; default: the settings') with its values."""
+        database = opened.database(db, create=create)
+        return cls(database, value_store(settings.current(), database.url))
 
     # --- in ----------------------------------------------------------------------------------------------------
 

@@ -17,8 +17,7 @@ from nbflow.queue.job import Job
 from nbflow.queue.options import JobOptions, moment
 from nbflow.queue.patterns import Group, Pattern
 from nbflow.queue.scheduling import Scheduling
-from nbflow.storage import jobs, opened
-from nbflow.values.project import value_store
+from nbflow.storage import jobs
 
 _BATCH = 10_000  # jobs that one transaction enqueues
 
@@ -220,7 +219,7 @@ class Queue(Scheduling):
     # --- inside --------------------------------------------------------------------------------------------------
 
     def _broker(self) -> Broker:
-        return Broker(opened.database(self._db), value_store(settings_module.current()))
+        return Broker.of(self._db)
 
     def _enqueuer(self, broker: Broker) -> Enqueuer:
         return Enqueuer(broker, self.name if self._named else None, self._options)

@@ -9,17 +9,15 @@ from datetime import datetime
 from itertools import islice
 from typing import NamedTuple, TypeVar
 
-from nbflow import settings as settings_module
 from nbflow.model.errors import ScheduleError
 from nbflow.model.jobs import FiringRecord, ScheduleRecord
 from nbflow.queue import firing, zones
 from nbflow.queue.broker import Broker
 from nbflow.queue.firing import timetable
 from nbflow.queue.job import Job
-from nbflow.storage import bells, opened
+from nbflow.storage import bells
 from nbflow.storage import schedules as stored
 from nbflow.storage.connection import Connection
-from nbflow.values.project import value_store
 
 T = TypeVar("T")
 _PART = 500  # times that one transaction fills in
@@ -157,7 +155,7 @@ class Schedule:
 
     def _broker(self) -> Broker:
         if self._own_broker is None:
-            self._own_broker = Broker(opened.database(self._db), value_store(settings_module.current()))
+            self._own_broker = Broker.of(self._db)
         return self._own_broker
 
     def _shoot(self, record: ScheduleRecord, times: Sequence[float], now: float, overlap: str) -> list[Job]:
@@ -212,6 +210,6 @@ def _told(each: FiringRecord, record: ScheduleRecord, broker: Broker) -> Firing:
 
 def schedules(queue: str | None = None, *, db: str | None = None) -> list[Schedule]:
     """All schedules, or those of a queue, by name."""
-    broker = Broker(opened.database(db), value_store(settings_module.current()))
+    broker = Broker.of(db)
     with broker.database.read() as connection:
         return [Schedule(each.name, broker=broker) for each in stored.listed(connection, queue)]

@@ -14,7 +14,7 @@ import time
 from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import psutil
@@ -94,12 +94,7 @@ class Worker:
         self._pool = ProcessPool(
             workers=self.concurrency, values=values, clock=SystemClock(), most_tasks=options.max_tasks, gather=True,
             watch=True,
-            environment={
-                # Flows that go on in a child, and code that asks for jobs, mean this worker's database and values.
-                "NBFLOW_DB": database.full_url,
-                "NBFLOW_ARTIFACTS": values.artifacts.url,
-                "NBFLOW_HOME": str(settings_module.current().home),
-            },
+            environment=_environment(database, values),
         )  # fmt: skip
         self._memory = MemoryWatch(self._pool, options.max_memory_percent, options.memory)
         self._heard = True  # whether somebody may have changed what is due when
@@ -322,6 +317,15 @@ class Worker:
         for descriptor in (self._ring, self._bell):
             self._ring = -1  # before it is closed, as a signal may want to ring it
             os.close(descriptor)
+
+
+def _environment(database: Database, values: ValueStore) -> dict[str, str]:
+    """Variables by which flows and code that asks for jobs, in a child, mean this database and its values."""
+    settings = settings_module.current()
+    found = {"NBFLOW_DB": database.full_url, "NBFLOW_HOME": str(settings.home)}
+    if values.artifacts.url != replace(settings, artifacts="").artifacts_of(database.url):
+        found["NBFLOW_ARTIFACTS"] = values.artifacts.url
+    return found
 
 
 def _next_due(connection: Connection) -> float | None:

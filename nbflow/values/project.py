@@ -8,10 +8,10 @@ from nbflow.values.signing import Signer, load_key
 from nbflow.values.store import ValueStore
 
 
-def value_store(settings: Settings) -> ValueStore:
-    """The values of this project."""
+def value_store(settings: Settings, db: str | None = None) -> ValueStore:
+    """The values that belong to a database (path or URL; default: the one of the settings)."""
     return ValueStore(
-        open_store(settings.artifacts),
+        open_store(settings.artifacts_of(db)),
         Signer(load_key(settings.home)),
         inline_limit=settings.inline_limit,
         max_size=settings.max_value_size,

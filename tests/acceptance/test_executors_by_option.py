@@ -20,12 +20,6 @@ NUMBERS = [1, 2, 3]
 CHOSEN = [path for path in NOTEBOOKS if path.stem in ("shop", "groupby_merge", "randomness")]
 
 
-@pytest.fixture(autouse=True)
-def _one_store(tmp_path, monkeypatch):
-    """Values of workers that were started in other folders are found."""
-    monkeypatch.setenv("NBFLOW_ARTIFACTS", str(tmp_path / "artifacts"))
-
-
 @pytest.mark.parametrize("executor", EXECUTORS)
 @pytest.mark.parametrize("way", ["environment", "configure", "call"])
 def test_a_flow_gives_the_same_wherever_it_is_told_to_run(start_worker, db_url, monkeypatch, executor, way):

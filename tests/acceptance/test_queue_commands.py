@@ -6,6 +6,7 @@ import json
 import os
 import signal
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -14,7 +15,6 @@ from nbflow.cli.main import main
 from nbflow.model.errors import QueueClosedError, UnknownQueueError
 from nbflow.queue.queue import Queue
 from nbflow.queue.worker import Worker, WorkerOptions
-from nbflow.settings import project_folder
 from nbflow.storage import jobs, opened
 from nbflow.values.project import value_store
 from tests.acceptance import worker_jobs
@@ -286,7 +286,7 @@ def test_gc_keeps_what_jobs_need_and_gave(nbflow, queue):
     failed = queue.enqueue(worker_jobs.fail, "x" * 50_000)
     work_off()
     waiting = queue.with_options(retries=1).enqueue(worker_jobs.add, bytes(range(256)) * 200, b"!")
-    artifacts = [path for path in (project_folder() / ".nbflow" / "artifacts").rglob("*") if path.is_file()]
+    artifacts = [path for path in Path(settings.current().artifacts_of()).rglob("*") if path.is_file()]
     for path in artifacts:
         os.utime(path, (1_000_000_000, 1_000_000_000))
     with opened.database().write() as connection:

@@ -35,7 +35,7 @@ def burst(db_url, concurrency=1, **options):
     if concurrency == 1:  # the time that the child takes to import this is not the job's
         Queue(db=db_url).with_options(front=True).enqueue(worker_jobs.add, 1, 1)
     options = WorkerOptions(burst=True, concurrency=concurrency, **options)
-    Worker(opened.database(db_url), value_store(settings.current()), options).run()
+    Worker(opened.database(db_url), value_store(settings.current(), db_url), options).run()
 
 
 # --- soft ------------------------------------------------------------------------------------------------------------
@@ -171,7 +171,7 @@ def test_the_child_that_leaks_is_replaced_when_memory_is_short(queue, db_url, lo
         return 95.0 if max(sizes) > 400e6 else 20.0
 
     worker = Worker(
-        opened.database(db_url), value_store(settings.current()),
+        opened.database(db_url), value_store(settings.current(), db_url),
         WorkerOptions(concurrency=2, max_memory_percent=90, memory=used),
     )  # fmt: skip
     working = threading.Thread(target=worker.run)

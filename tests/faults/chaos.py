@@ -16,7 +16,7 @@ from typing import Any
 
 import psutil
 
-from nbflow import Limit, Queue, configure, settings
+from nbflow import Limit, Queue, configure
 from nbflow.client.run import Run
 from nbflow.storage import jobs as stored
 from nbflow.storage import opened
@@ -60,7 +60,7 @@ class Chaos:
         log = self.folder / "side.log"
         home = str(self.folder / "home")
         os.environ.update({victims.LOG: str(log), "NBFLOW_HOME": home, "NBFLOW_SUSPEND_AFTER": "0.5"})
-        configure(db=self.db, artifacts=str(self.folder / "artifacts"))
+        configure(db=self.db)
         chance = random.Random(self.plan.seed)
         began = time.time()
         jobs, runs = self._enqueue(chance)
@@ -197,7 +197,6 @@ class Chaos:
             **os.environ,
             "PYTHONPATH": str(ROOT),
             "NBFLOW_DB": self.db,
-            "NBFLOW_ARTIFACTS": settings.current().artifacts,
         }
         output = (self.folder / f"{name}.log").open("ab")
         return subprocess.Popen(command, cwd=self.folder, env=environment, stdout=output, stderr=output)

@@ -22,10 +22,29 @@ def test_defaults_lie_in_the_projects_folder(project, monkeypatch):
     monkeypatch.chdir(project / "deep" / "er")
     current = settings.current()
     assert current.db == str(project / ".nbflow" / "nbflow.db")
-    assert current.artifacts == str(project / ".nbflow" / "artifacts")
+    assert current.artifacts_of() == str(project / ".nbflow" / "artifacts")
     assert (current.executor, current.inline_limit) == ("threads", 8192)
     assert current.workers >= 1
     assert current.home.name == "nbflow"
+
+
+def test_large_values_lie_beside_their_database_wherever_one_stands(project, monkeypatch):
+    current = settings.current()
+    assert current.artifacts_of("sqlite:////data/.nbflow/nbflow.db") == "/data/.nbflow/artifacts"
+    assert current.artifacts_of("/data/my.db") == "/data/my.db.artifacts"
+    assert current.artifacts_of("sqlite:////data/my.db") == "/data/my.db.artifacts"
+    monkeypatch.setenv("NBFLOW_HOME", str(project / "home"))
+    on_a_server = settings.current().artifacts_of("postgresql://me:secret@host/flows")
+    assert Path(on_a_server).parent == project / "home" / "artifacts"
+    assert on_a_server == settings.current().artifacts_of(
+        "postgresql+psycopg://you:***@host:5432/flows?sslmode=require"
+    )
+    assert on_a_server != settings.current().artifacts_of("postgresql://me@host/others")
+
+
+def test_large_values_lie_where_they_are_told_to():
+    settings.configure(artifacts="s3://bucket/x")
+    assert settings.current().artifacts_of("/data/my.db") == "s3://bucket/x"
 
 
 def test_later_sources_win(project, monkeypatch):

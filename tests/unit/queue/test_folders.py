@@ -41,10 +41,21 @@ def test_where_there_is_no_such_folder_they_run_in_that_of_the_worker(queue, wor
     assert (first.result(), second.result()) == (str(tmp_path), str(tmp_path))
 
 
+def test_large_values_go_from_folder_to_folder(queue, db_url, tmp_path, monkeypatch):
+    """They lie where the database is, not where whoever writes or reads them was started."""
+    with running_worker(db_url):
+        for name in ("one", "two"):
+            (tmp_path / name / ".nbflow").mkdir(parents=True)
+            monkeypatch.chdir(tmp_path / name)
+            job = queue.enqueue(bytes.upper, b"x" * 50_000)
+            (tmp_path / name / "reader").mkdir()
+            monkeypatch.chdir(tmp_path / name / "reader")
+            assert job.result(timeout=60) == b"X" * 50_000
+
+
 def test_a_flow_and_its_steps_run_where_it_was_submitted(db_url, tmp_path, monkeypatch):
     (tmp_path / "notebooks").mkdir()
     monkeypatch.setenv("NBFLOW_DB", db_url)
-    monkeypatch.setenv("NBFLOW_ARTIFACTS", str(tmp_path / "artifacts"))
     with running_worker():
         monkeypatch.chdir(tmp_path / "notebooks")
         found = where.submit(executor="queue").result(60)

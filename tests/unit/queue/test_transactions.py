@@ -128,9 +128,8 @@ def test_a_need_that_ends_before_the_commit_is_seen_after_it(queue, engine, work
     assert (late.result(), str(skipped.state)) == (2, "skipped")
 
 
+@pytest.mark.parametrize("db_url", ["postgresql"], indirect=True)  # SQLite has one writer at a time
 def test_a_long_transaction_keeps_no_others_from_a_lock_or_a_limit(table, queue, engine):
-    if engine.dialect.name == "sqlite":
-        pytest.skip("SQLite has one writer at a time")
     handle = queue.with_options(lock="l", limits=Limit("k", 1))
     with engine.begin() as connection:
         mine = handle.enqueue_in(connection, add, 1).id

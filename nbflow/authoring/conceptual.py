@@ -8,7 +8,8 @@ import textwrap
 from typing import Any
 
 from nbflow.model.specs import FlowSpec
-from nbflow.views.graph import Node, Picture
+from nbflow.values.identity import describe_code
+from nbflow.views.graph import Details, Node, Picture, Section
 
 
 def conceptual_picture(spec: FlowSpec) -> Picture:
@@ -22,7 +23,7 @@ def conceptual_picture(spec: FlowSpec) -> Picture:
     finder = _Finder(_names(spec.function))
     function = tree.body[0]
     finder.visit_all(getattr(function, "body", [function]))
-    return Picture(finder.nodes, title)
+    return Picture(finder.nodes, title, details=finder.details)
 
 
 def _names(function: Any) -> dict[str, Any]:
@@ -38,9 +39,16 @@ class _Finder(ast.NodeVisitor):
 
     def __init__(self, names: dict[str, Any]) -> None:
         self.nodes: list[Node] = []
+        self._functions: dict[str, Any] = {}  # by id of the node
         self._names = names
         self._from: dict[str, set[str]] = {}  # local name → ids of the calls that its value comes from
         self._inner: list[set[str]] = [set()]  # calls met in the expression that is being walked
+
+    def details(self, identity: str) -> Details:
+        """Docstring and source of the step that a node stands for."""
+        node, function = self.nodes[int(identity)], self._functions[identity]
+        found = (Section("", node.hint, "doc"), Section("source", describe_code(function), "code"))
+        return Details(node.label, sections=tuple(section for section in found if section.text))
 
     def visit_all(self, statements: list[Any]) -> None:
         """Walk statements one after the other."""
@@ -97,6 +105,7 @@ class _Finder(ast.NodeVisitor):
             return
         identity = str(len(self.nodes))
         hint = inspect.getdoc(called.spec.function) or ""
+        self._functions[identity] = called.spec.function
         self.nodes.append(Node(identity, called.spec.name, hint=hint, upstream=tuple(sorted(inside, key=int))))
         self._inner[-1].add(identity)
 

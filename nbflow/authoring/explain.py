@@ -12,7 +12,7 @@ from nbflow.analysis.knowledge import BUILTINS
 from nbflow.analysis.plan import Plan, PlannedStep
 from nbflow.analysis.steps import GIVEN
 from nbflow.model.errors import UnknownStepError
-from nbflow.views.graph import Node, Picture
+from nbflow.views.graph import Details, Node, Picture, Section
 
 _WORDS = {
     RANDOM: "draws random numbers",
@@ -103,7 +103,14 @@ class PlanView:
             )
             for number, planned in enumerate(self.steps)
         ]
-        return Picture(nodes, self.name)
+        return Picture(nodes, self.name, details=self._details)
+
+    def _details(self, identity: str) -> Details:
+        planned = self.steps[int(identity)]
+        numbers = tuple(cell.number for cell in planned.step.cells)
+        why = str(self._explained(int(identity), planned, numbers))
+        source = "\n\n".join(f"# cell {cell.number}\n{cell.source}" for cell in planned.step.cells)
+        return Details(planned.step.name, sections=(Section("", why), Section("source", source, "code")))
 
     def __iter__(self) -> Iterator[Explanation]:
         for position, planned in enumerate(self.steps):

@@ -9,39 +9,102 @@ from typing import TYPE_CHECKING
 
 from nbflow.model.records import TaskRecord
 from nbflow.views.palette import MARK
+from nbflow.views.words import one_line, seconds_text
 
 if TYPE_CHECKING:
-    from nbflow.views.graph import Node, Picture
+    from nbflow.client.run import Run
+    from nbflow.views.graph import Details, Node, Now, Picture
 
 _MOST_ALIKE = 6  # tasks of one step with the same inputs that are drawn one by one; more become one node
 _MOST_NODES = 300  # of one flow; beyond that all tasks of a step become one node, as in a loop over thousands
 _WORST_FIRST = ("running", "failed", "timed_out", "cancelled", "skipped", "expired", "ready", "pending")
+_HINT = 300  # characters of an error that pointing at a node shows
+
+
+def run_graph(run: Run) -> Picture:
+    """The tasks of a run as a picture that follows it to its end, and tells about each task."""
+    from nbflow.views.graph import Now, Picture
+
+    groups: dict[str, list[TaskRecord]] = {}
+
+    def look() -> Now:
+        over = run.state.finished or run.interrupted  # before its tasks: what is over then has its last tasks
+        drawing = _Drawing([task.record for task in run.tasks()])
+        groups.clear()
+        groups.update(drawing.groups)
+        return Now(drawing.nodes, over)
+
+    def tell(identity: str) -> Details:
+        return _details(run, identity, groups)
+
+    now = look()
+    title = f"{run.flow}, run {run.id}"
+    return Picture(now.nodes, title, details=tell, refresh=None if now.over else look)
+
+
+def _details(run: Run, identity: str, groups: dict[str, list[TaskRecord]]) -> Details:
+    from nbflow.client.node_details import group_details, task_details
+    from nbflow.views.graph import Details, Section
+
+    group = groups.get(identity, [])
+    if len(group) > 1:
+        return group_details(group[0].name, group)
+    found = next((task for task in run.tasks() if str(task.record.seq) == identity), None)
+    if found is None:
+        return Details(identity, sections=(Section("", "The run has no such task any more.", "doc"),))
+    return task_details(found)
 
 
 def run_picture(flow: str, records: Sequence[TaskRecord]) -> Picture:
-    """The tasks of a run as a picture."""
+    """Tasks of a run, as they were when they were read, as a picture."""
     from nbflow.views.graph import Picture
 
-    by_parent: dict[int | None, list[TaskRecord]] = {}
-    for record in sorted(records, key=lambda record: record.position):
-        if record.kind != "record":
-            by_parent.setdefault(record.parent, []).append(record)
-    return Picture(_level(None, by_parent), flow)
+    return Picture(_Drawing(records).nodes, flow)
 
 
-def _level(parent: int | None, by_parent: dict[int | None, list[TaskRecord]]) -> tuple[Node, ...]:
-    records = by_parent.get(parent, [])
-    groups, most = _groups(records, same_inputs=True), _MOST_ALIKE
-    if sum(len(group) if len(group) <= most else 1 for group in groups) > _MOST_NODES:
-        groups, most = _groups(records, same_inputs=False), 1
-    shown_by = {record.seq: group[0].seq if len(group) > most else record.seq for group in groups for record in group}
-    nodes: list[Node] = []
-    for group in groups:
-        if len(group) > most:
-            nodes.append(_many(group, shown_by))
-        else:
-            nodes += [_one(record, shown_by, by_parent) for record in group]
-    return tuple(nodes)
+class _Drawing:
+    """The nodes that stand for tasks, and which tasks each of them stands for."""
+
+    def __init__(self, records: Sequence[TaskRecord]) -> None:
+        self.groups: dict[str, list[TaskRecord]] = {}  # by id of their node
+        self._by_parent: dict[int | None, list[TaskRecord]] = {}
+        for record in sorted(records, key=lambda record: record.position):
+            if record.kind != "record":
+                self._by_parent.setdefault(record.parent, []).append(record)
+        self.nodes = self._level(None)
+
+    def _level(self, parent: int | None) -> tuple[Node, ...]:
+        records = self._by_parent.get(parent, [])
+        groups, most = _groups(records, same_inputs=True), _MOST_ALIKE
+        if sum(len(group) if len(group) <= most else 1 for group in groups) > _MOST_NODES:
+            groups, most = _groups(records, same_inputs=False), 1
+        shown_by = {
+            record.seq: group[0].seq if len(group) > most else record.seq for group in groups for record in group
+        }
+        nodes: list[Node] = []
+        for group in groups:
+            if len(group) > most:
+                self.groups[str(group[0].seq)] = group
+                nodes.append(_many(group, shown_by))
+            else:
+                nodes += [self._one(record, shown_by) for record in group]
+        return tuple(nodes)
+
+    def _one(self, record: TaskRecord, shown_by: dict[int, int]) -> Node:
+        from nbflow.views.graph import Node
+
+        self.groups[str(record.seq)] = [record]
+        call = record.key.rpartition("/")[2]
+        return Node(
+            id=str(record.seq),
+            label=record.name if call.endswith("#1") else call,
+            state=record.state,
+            detail=_detail(record),
+            hint=_hint(record),
+            upstream=_upstream([record], shown_by),
+            inside=self._level(record.seq) if record.kind == "flow" else (),
+            progress=record.progress,
+        )
 
 
 def _groups(records: Sequence[TaskRecord], *, same_inputs: bool) -> list[list[TaskRecord]]:
@@ -60,25 +123,11 @@ def _needs(record: TaskRecord) -> list[int]:
     return json.loads(record.upstream)  # type: ignore[no-any-return]
 
 
-def _one(record: TaskRecord, shown_by: dict[int, int], by_parent: dict[int | None, list[TaskRecord]]) -> Node:
-    from nbflow.views.graph import Node
-
-    call = record.key.rpartition("/")[2]
-    return Node(
-        id=str(record.seq),
-        label=record.name if call.endswith("#1") else call,
-        state=record.state,
-        detail=_detail(record),
-        hint=f"{record.key}\n{record.error_type}: {record.error_message}" if record.error_type else record.key,
-        upstream=_upstream([record], shown_by),
-        inside=_level(record.seq, by_parent) if record.kind == "flow" else (),
-    )
-
-
 def _many(group: list[TaskRecord], shown_by: dict[int, int]) -> Node:
     from nbflow.views.graph import Node
 
     states = Counter(record.state for record in group)
+    done = sum(count for state, count in states.items() if state not in ("running", "ready", "pending"))
     return Node(
         id=str(group[0].seq),
         label=f"{group[0].name} \N{MULTIPLICATION SIGN}{len(group)}",
@@ -86,6 +135,7 @@ def _many(group: list[TaskRecord], shown_by: dict[int, int]) -> Node:
         detail="  ".join(f"{count} {MARK[state]}" for state, count in states.most_common()),
         hint=f"{len(group)} tasks of step {group[0].name}",
         upstream=_upstream(group, shown_by),
+        progress=done / len(group) if done else None,
     )
 
 
@@ -96,13 +146,23 @@ def _upstream(group: Sequence[TaskRecord], shown_by: dict[int, int]) -> tuple[st
     return tuple(str(seq) for seq in found)
 
 
+def _hint(record: TaskRecord) -> str:
+    lines = [record.key, record.state.replace("_", " ")]
+    if record.started_at is not None and record.finished_at is not None:
+        lines[1] += f" after {seconds_text(max(0.0, record.finished_at - record.started_at))}"
+    if record.error_type is not None:
+        lines.append(one_line(f"{record.error_type}: {record.error_message}", _HINT))
+    return "\n".join(lines)
+
+
 def _detail(record: TaskRecord) -> str:
     if record.error_type is not None and record.cause is None:
         return record.error_type.rpartition(".")[2]
     if record.cached_from is not None:
         return "cached"
     tries = f", {record.attempts} tries" if record.attempts > 1 else ""
+    if record.state == "running" and record.progress is not None:
+        return f"{record.progress:.0%}{tries}"
     if record.started_at is None or record.finished_at is None:
         return tries.lstrip(", ")
-    seconds = record.finished_at - record.started_at
-    return (f"{seconds:.1f} s" if seconds >= 1 else f"{seconds * 1000:.0f} ms") + tries
+    return seconds_text(max(0.0, record.finished_at - record.started_at)) + tries

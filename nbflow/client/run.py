@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from nbflow import settings as settings_module
 from nbflow.client import waiting
 from nbflow.client.executed import executed_notebook, write_notebook
-from nbflow.client.pictures import run_picture
+from nbflow.client.pictures import run_graph
 from nbflow.client.task import Task, stored_error
 from nbflow.engine import detached, outside, stores
 from nbflow.engine import session as session_module
@@ -252,8 +252,12 @@ class Run:
         return self._read(lambda connection: logs.read(connection, self.id))
 
     def graph(self) -> Picture:
-        """Its tasks as a picture: sub-flows as boxes, many equal tasks as one node; shows itself in notebooks."""
-        return run_picture(self.flow, [task.record for task in self.tasks()])
+        """Its tasks as a picture: sub-flows as boxes, many equal tasks as one node.
+
+        In a notebook it is coloured anew while the run goes on; a click on a task shows its times, output, source
+        and traceback.
+        """
+        return run_graph(self)
 
     # --- notebooks -----------------------------------------------------------------------------------------------
 
@@ -328,7 +332,7 @@ class Run:
 
     @property
     def _values(self) -> ValueStore:
-        return stores.value_store(settings_module.current(), self._db.url)
+        return stores.value_store(settings_module.current())
 
 
 def runs(

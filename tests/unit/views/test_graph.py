@@ -94,3 +94,16 @@ def test_an_empty_graph_is_a_picture_too():
 
 def test_notebooks_get_a_picture_and_text():
     assert set(FLOW._repr_mimebundle_()) == {"image/svg+xml", "text/plain"}
+
+
+def test_a_running_node_shows_how_far_it_is():
+    half = parsed(Picture([Node("1", "train", "running", progress=0.5)]))
+    bars = [float(bar.get("width")) for bar in half.iter(f"{SVG}rect") if bar.get("height") == "3"]
+    assert bars == [40.0]
+
+
+def test_edges_that_leave_one_node_share_their_way():
+    fan = [Node("0", "load"), *(Node(str(n), "step", upstream=("0",)) for n in range(1, 60))]
+    lengths = [len(path.get("d")) for path in parsed(Picture(fan)).iter(f"{SVG}path") if path.get("class") == "nb-e"]
+    assert len(lengths) == 59
+    assert max(lengths) < 200

@@ -1,0 +1,49 @@
+"""A page for widgets to speak to: what they send is kept, what a reader does is told to them."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import comm
+from comm.base_comm import BaseComm, CommManager
+
+
+class Page:
+    """The other end of every widget that is made meanwhile."""
+
+    def __init__(self, monkeypatch: Any) -> None:
+        self.messages: list[tuple[str, dict[str, Any]]] = []
+        self.comms: list[BaseComm] = []
+        self._manager = CommManager()
+        # The two functions that `comm` has every kernel replace.
+        monkeypatch.setattr(comm, "create_comm", self._open)
+        monkeypatch.setattr(comm, "get_comm_manager", lambda: self._manager)
+
+    def _open(self, *args: Any, **kwargs: Any) -> BaseComm:
+        page = self
+
+        class PageComm(BaseComm):
+            def publish_msg(self, msg_type: str, data: Any = None, metadata: Any = None, buffers: Any = None, **_: Any):
+                json.dumps(data)  # as a kernel does
+                page.messages.append((msg_type, data or {}))
+
+        opened = PageComm(*args, **kwargs)
+        self.comms.append(opened)
+        return opened
+
+    @property
+    def opened(self) -> list[dict[str, Any]]:
+        """The state that each widget began with."""
+        return [data["state"] for kind, data in self.messages if kind == "comm_open"]
+
+    @property
+    def news(self) -> list[dict[str, Any]]:
+        """What came since."""
+        return [data["content"] for kind, data in self.messages if data.get("method") == "custom"]
+
+    def say(self, message: dict[str, Any], widget: int = -1) -> dict[str, Any]:
+        """Have the page say something to a widget; returns what the widget said last."""
+        data = {"method": "custom", "content": message}
+        self.comms[widget].handle_msg({"content": {"data": data}, "buffers": []})
+        return self.news[-1]

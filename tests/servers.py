@@ -163,6 +163,53 @@ class S3Server:
         return True
 
 
+class RedisServer:
+    """A Redis server that keeps nothing on disk; with a password if wanted."""
+
+    def __init__(self, *, password: str = "") -> None:
+        self._program = _redis_program()
+        self._folder = Path(tempfile.mkdtemp(prefix="nbflow-redis-"))
+        self.port = free_port()
+        self._password = password
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def url(self, database: int = 0) -> str:
+        """The URL of one of its sixteen databases."""
+        secret = f":{self._password}@" if self._password else ""
+        return f"redis://{secret}127.0.0.1:{self.port}/{database}"
+
+    def start(self) -> RedisServer:
+        """Start the server, empty, and wait until it answers."""
+        settings = [
+            f"port {self.port}", "bind 127.0.0.1", f"dir {self._folder}", 'save ""', "appendonly no", "daemonize no",
+        ]  # fmt: skip
+        settings += [f"requirepass {self._password}"] if self._password else []
+        # Settings by a pipe: on the command line everybody could read the password.
+        with (self._folder / "log").open("ab") as log:
+            self._process = subprocess.Popen([self._program, "-"], stdin=subprocess.PIPE, stdout=log, stderr=log)
+        assert self._process.stdin is not None
+        self._process.stdin.write("\n".join(settings).encode())
+        self._process.stdin.close()
+        wait_until(self._answers)
+        return self
+
+    def stop(self) -> None:
+        """End the server and remove its files."""
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
+            self._process = None
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+    def _answers(self) -> bool:
+        try:
+            with socket.create_connection(("127.0.0.1", self.port)) as connection:
+                connection.sendall(b"PING\r\n")
+                return connection.recv(1) in b"+-"  # pong, or that a password is wanted
+        except ConnectionError:
+            return False
+
+
 def free_port() -> int:
     """A port of the loopback address that nobody listens on."""
     with socket.socket() as probe:
@@ -187,6 +234,13 @@ def _postgres_programs() -> Path:
     if found is None:
         raise NoServerError("no initdb: install the package postgresql")
     return Path(found).parent
+
+
+def _redis_program() -> str:
+    found = shutil.which("redis-server") or shutil.which("valkey-server")
+    if found is None:
+        raise NoServerError("no redis-server: install the package redis-server")
+    return found
 
 
 def _rclone() -> str:

@@ -9,9 +9,8 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from typing import IO, TYPE_CHECKING, Annotated, Any, NamedTuple
+from collections.abc import Callable, Sequence
+from typing import IO, TYPE_CHECKING, Annotated, NamedTuple
 
 import typer
 
@@ -30,6 +29,7 @@ from nbflow.cli.queue_worker import (
     prepare,
 )
 from nbflow.model.errors import StorageError
+from nbflow.running.stopping import on_signals
 
 if TYPE_CHECKING:
     from nbflow.queue.scheduler import Scheduler
@@ -78,7 +78,7 @@ def up(
     log_to_stderr(verbose=verbose)
     scheduler = Scheduler(database, value_store(settings.current(), database.url))
     fleet = _Fleet([*command, *(["--verbose"] if verbose else [])], workers, scheduler, database.url)
-    with _signals(fleet.ask_to_stop):
+    with on_signals(fleet.ask_to_stop):
         sys.exit(fleet.run())
 
 
@@ -230,16 +230,3 @@ class _Fleet:
         self._scheduler.stop()
         for member in self._members:
             member.stop()
-
-
-@contextmanager
-def _signals(ask: Callable[[], None]) -> Iterator[None]:
-    def on_signal(_number: int, _frame: Any) -> None:
-        ask()
-
-    before = {number: signal.signal(number, on_signal) for number in (signal.SIGTERM, signal.SIGINT)}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

@@ -34,9 +34,8 @@ LEASE = 15.0  # seconds
 RENEW = 4.0  # seconds between renewals
 _SAME = 1.0  # seconds by which two looks at the start of one process may differ
 MARGIN = 2.0  # seconds before the end of its lease when a worker ends its jobs, and after it when others take them
-_UNSTARTED = (
-    25  # claims of a job beyond its tries, all lost before it was seen to begin, after which it counts as failed
-)
+# Claims of a job beyond its tries, all lost before it was seen to begin, after which it counts as failed.
+_UNSTARTED = 25
 
 
 @cache

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import logging
 import select
-import signal
 import socket
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
-from typing import Any
+from contextlib import suppress
 
 from nbflow.model.errors import (
     DatabaseCorruptError,
@@ -26,6 +24,7 @@ from nbflow.queue import firing, templates
 from nbflow.queue.broker import Broker
 from nbflow.queue.firing import Volley
 from nbflow.running.clock import SystemClock
+from nbflow.running.stopping import on_signals
 from nbflow.storage import bells, schedules
 from nbflow.storage.connection import Connection
 from nbflow.storage.database import Database
@@ -205,22 +204,5 @@ def _is_of_database(error: Exception) -> bool:
 def serve(database: Database, values: ValueStore, *, ready: Callable[[], None] = lambda: None) -> int:
     """Be a scheduler until SIGTERM or SIGINT; returns how many jobs were enqueued. `ready` is called when it begins."""
     scheduler = Scheduler(database, values)
-    with _signals(scheduler):
+    with on_signals(scheduler.stop):
         return scheduler.run(ready)
-
-
-@contextmanager
-def _signals(scheduler: Scheduler) -> Iterator[None]:
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-
-    def on_signal(_number: int, _frame: Any) -> None:
-        scheduler.stop()
-
-    before = {number: signal.signal(number, on_signal) for number in (signal.SIGTERM, signal.SIGINT)}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

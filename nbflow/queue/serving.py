@@ -3,12 +3,8 @@
 from __future__ import annotations
 
 import logging
-import signal
-import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from typing import Any
+from collections.abc import Callable
 
 from nbflow.model.errors import (
     DatabaseCorruptError,
@@ -19,6 +15,7 @@ from nbflow.model.errors import (
 )
 from nbflow.queue.lease import LostError
 from nbflow.queue.worker import Worker, WorkerOptions
+from nbflow.running.stopping import on_signals
 from nbflow.storage.database import Database
 from nbflow.values.store import ValueStore
 
@@ -70,7 +67,7 @@ def work(
     """
     done, pause = 0, _FIRST_PAUSE
     halt = halt or Halt()
-    with _signals(halt):
+    with on_signals(halt.ask):
         while True:
             worker = Worker(database, values, options)
             halt.follow(worker)
@@ -89,21 +86,3 @@ def work(
             done += worker.done
             if halt.times:
                 return done
-
-
-@contextmanager
-def _signals(halt: Halt) -> Iterator[None]:
-    """SIGTERM and SIGINT ask to stop, where this is the main thread."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-
-    def on_signal(_number: int, _frame: Any) -> None:
-        halt.ask()
-
-    before = {number: signal.signal(number, on_signal) for number in (signal.SIGTERM, signal.SIGINT)}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

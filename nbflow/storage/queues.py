@@ -42,7 +42,7 @@ def _order(queue: QueueRecord) -> tuple[bool, int, bool, float, str]:
 
 def get(connection: Connection, name: str) -> QueueRecord | None:
     """The queue of this name."""
-    row = connection.execute(select(queues).where(queues.c.name == name)).first()
+    row = raw.one(connection, "SELECT * FROM queues WHERE name = ?", (name,)).first()
     return QueueRecord._make(row) if row is not None else None
 
 

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from nbflow import Queue
 from tests.acceptance.workers import WorkerProcess
 
 
@@ -60,6 +61,24 @@ def project(tmp_path: Path) -> Project:
     folder = tmp_path / "work"
     (folder / ".nbflow").mkdir(parents=True)
     return Project(folder)
+
+
+@pytest.fixture
+def queue(db_url: str) -> Queue:
+    """The default queue of an empty database, of each kind in turn."""
+    return Queue(db=db_url)
+
+
+@pytest.fixture
+def log(tmp_path: Path) -> Path:
+    """A file in which jobs write down what they do."""
+    return tmp_path / "side.log"
+
+
+@pytest.fixture
+def go(tmp_path: Path) -> Path:
+    """A file for which jobs wait; it is not there yet."""
+    return tmp_path / "go"
 
 
 @pytest.fixture

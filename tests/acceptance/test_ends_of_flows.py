@@ -23,16 +23,6 @@ def _hurry(db_url, monkeypatch):
     monkeypatch.setenv("NBFLOW_SUSPEND_AFTER", "0.1")
 
 
-@pytest.fixture
-def log(tmp_path):
-    return tmp_path / "side.log"
-
-
-@pytest.fixture
-def go(tmp_path):
-    return tmp_path / "go"
-
-
 def is_suspended(run):
     return Queue().job(job_of(run.id)).state == "pending"
 

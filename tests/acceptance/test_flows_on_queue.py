@@ -26,16 +26,6 @@ def _hurry(db_url, monkeypatch):
     monkeypatch.setenv("NBFLOW_SUSPEND_AFTER", "0.1")  # else runs would hardly ever be suspended here
 
 
-@pytest.fixture
-def log(tmp_path):
-    return tmp_path / "side.log"
-
-
-@pytest.fixture
-def go(tmp_path):
-    return tmp_path / "go"
-
-
 def counted(log):
     """How often each line is there, the times in them left out."""
     return Counter(" ".join(line[:2]) for line in words(log))

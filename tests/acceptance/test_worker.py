@@ -8,26 +8,10 @@ import signal
 
 import pytest
 
-from nbflow.queue.queue import Queue
 from nbflow.storage import opened, queues
 from tests.acceptance import worker_jobs
 from tests.acceptance.workers import alive, row, wait_for, words
 from tests.servers import wait_until
-
-
-@pytest.fixture
-def queue(db_url):
-    return Queue(db=db_url)
-
-
-@pytest.fixture
-def log(tmp_path):
-    return tmp_path / "side.log"
-
-
-@pytest.fixture
-def go(tmp_path):
-    return tmp_path / "go"
 
 
 def begun(log, name):

@@ -17,7 +17,6 @@ from nbflow.model.errors import (
     UnpicklableError,
     ValueTooLargeError,
 )
-from nbflow.queue.queue import Queue
 from nbflow.queue.worker import Worker, WorkerOptions
 from nbflow.storage import jobs as stored_jobs
 from nbflow.storage import opened
@@ -26,21 +25,6 @@ from nbflow.values.project import value_store
 from tests.acceptance import worker_jobs
 from tests.acceptance.workers import WorkerProcess, wait_for, words
 from tests.servers import wait_until
-
-
-@pytest.fixture
-def queue(db_url):
-    return Queue(db=db_url)
-
-
-@pytest.fixture
-def log(tmp_path):
-    return tmp_path / "side.log"
-
-
-@pytest.fixture
-def go(tmp_path):
-    return tmp_path / "go"
 
 
 def burst(db_url, **options):

@@ -20,16 +20,6 @@ from tests.acceptance.workers import wait_for, words
 from tests.servers import wait_until
 
 
-@pytest.fixture
-def queue(db_url):
-    return Queue(db=db_url)
-
-
-@pytest.fixture
-def log(tmp_path):
-    return tmp_path / "side.log"
-
-
 def burst(db_url, concurrency=1, **options):
     """Work off what there is, with the parent in this process and real children."""
     if concurrency == 1:  # the time that the child takes to import this is not the job's

@@ -12,8 +12,8 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+from tests.bench.databases import on_each
 from tests.bench.table import Row
-from tests.servers import NoServerError, PostgresServer
 
 ROOT = Path(__file__).parents[2]
 _BUDGETS = {"SQLite": 1 / 6.0, "PostgreSQL": 1 / 4.0}  # ms for each job that is drained
@@ -23,19 +23,9 @@ def rows(quick: bool) -> list[Row]:
     """All rows; `quick`: one run of each, of fewer jobs."""
     times = 1 if quick else 3
     floor = _median(times, "raw", "", "20000")
-    found = _of("SQLite", lambda: "", times, quick=quick, floor=floor)
+    found = on_each(lambda name, new: _of(name, new, times, quick=quick, floor=floor))
     if importlib.util.find_spec("huey") is not None:
         found.append(Row("Huey on SQLite: drained, each", _median(times, "huey", "", "5000"), "ms"))
-    try:
-        server = PostgresServer()
-    except NoServerError:
-        print("no PostgreSQL server can be started here; its rows are left out", file=sys.stderr)
-        return found
-    server.start()
-    try:
-        found += _of("PostgreSQL", server.new_database, times, quick=quick, floor=floor)
-    finally:
-        server.stop()
     return found
 
 

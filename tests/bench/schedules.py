@@ -11,8 +11,8 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
+from tests.bench.databases import on_each
 from tests.bench.table import Row
-from tests.servers import NoServerError, PostgresServer
 
 ROOT = Path(__file__).parents[2]
 COUNT = "10000"
@@ -20,18 +20,7 @@ COUNT = "10000"
 
 def rows(quick: bool) -> list[Row]:
     """All rows; `quick`: one run of each, and idleness for a shorter time."""
-    found = _of("SQLite", lambda: "", quick=quick)
-    try:
-        server = PostgresServer()
-    except NoServerError:
-        print("no PostgreSQL server can be started here; its rows are left out", file=sys.stderr)
-        return found
-    server.start()
-    try:
-        found += _of("PostgreSQL", server.new_database, quick=quick)
-    finally:
-        server.stop()
-    return found
+    return on_each(lambda name, new: _of(name, new, quick=quick))
 
 
 def _of(name: str, database: Callable[[], str], *, quick: bool) -> list[Row]:

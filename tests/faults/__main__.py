@@ -22,13 +22,14 @@ def main() -> int:
     parser.add_argument("--flows", type=int, default=200)
     parser.add_argument("--db", choices=("sqlite", "postgresql", "both"), default="both")
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--attacks", type=int, help="end them after so many; default: when all is done")
     asked = parser.parse_args()
     failed = False
     for kind in ("sqlite", "postgresql") if asked.db == "both" else (asked.db,):
         server = PostgresServer(durable=True).start() if kind == "postgresql" else None
         with tempfile.TemporaryDirectory(prefix="nbflow-faults-") as folder:
             db = server.new_database() if server is not None else f"sqlite:///{folder}/nbflow.db"
-            plan = Plan(jobs=asked.jobs, flows=asked.flows, seed=asked.seed)
+            plan = Plan(jobs=asked.jobs, flows=asked.flows, seed=asked.seed, attacks=asked.attacks)
             verdict = Chaos(Path(folder), db, plan, server).run()
         if server is not None:
             server.stop()

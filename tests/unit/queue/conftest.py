@@ -9,10 +9,13 @@ import pytest
 import nbflow
 from nbflow import settings
 from nbflow.queue.queue import Queue
+from nbflow.queue.scheduler import Scheduler
 from nbflow.queue.worker import Worker, WorkerOptions
 from nbflow.storage import opened
+from nbflow.testing.clock import VirtualClock
 from nbflow.values.project import value_store
 from tests.unit.queue.jobs import SideLog
+from tests.unit.queue.scheduled import DAY
 
 
 class Workers:
@@ -69,3 +72,15 @@ def workers(queue):
 def log(tmp_path):
     """A file in which jobs write down when they begin and end."""
     return SideLog(tmp_path / "side.log")
+
+
+@pytest.fixture
+def clock():
+    """A clock for schedulers, which stands at the beginning of a day far ahead."""
+    return VirtualClock(DAY.timestamp())
+
+
+@pytest.fixture
+def scheduler(queue, clock):
+    """A scheduler of the queue's database."""
+    return Scheduler(opened.database(), value_store(settings.current()), clock)

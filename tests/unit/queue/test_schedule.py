@@ -5,7 +5,6 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from nbflow import settings
 from nbflow.model.errors import (
     ConfigError,
     DefinitionError,
@@ -14,23 +13,8 @@ from nbflow.model.errors import (
 )
 from nbflow.queue.queue import Queue
 from nbflow.queue.schedule import Schedule, schedules
-from nbflow.queue.scheduler import Scheduler
 from nbflow.queue.scheduling import ScheduleEntry
-from nbflow.storage import opened
-from nbflow.testing.clock import VirtualClock
-from nbflow.values.project import value_store
 from tests.unit.queue.scheduled import DAY, HOUR, fail, hourly, outcomes, told, work
-
-
-@pytest.fixture
-def clock():
-    return VirtualClock(DAY.timestamp())
-
-
-@pytest.fixture
-def scheduler(queue, clock):
-    return Scheduler(opened.database(), value_store(settings.current()), clock)
-
 
 # --- steering --------------------------------------------------------------------------------------------------------
 

@@ -25,17 +25,6 @@ from nbflow.values.project import value_store
 from tests.servers import wait_until
 from tests.unit.queue.scheduled import DAY, HOUR, fail, follow, hourly, outcomes, records, spoil, told, work
 
-
-@pytest.fixture
-def clock():
-    return VirtualClock(DAY.timestamp())
-
-
-@pytest.fixture
-def scheduler(queue, clock):
-    return Scheduler(opened.database(), value_store(settings.current()), clock)
-
-
 # --- firing ----------------------------------------------------------------------------------------------------------
 
 

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from nbflow.authoring.notebook import from_notebook
     from nbflow.authoring.patterns import finish_order, first, now, parallel_reduce, random, receive, sleep, uuid, wait
     from nbflow.authoring.step import Step, step
+    from nbflow.client.queue_client import QueueClient
     from nbflow.client.run import Run, runs
     from nbflow.model import errors
     from nbflow.model.errors import (
@@ -38,6 +39,7 @@ __all__ = [
     "Limit",
     "NbflowError",
     "Queue",
+    "QueueClient",
     "RetryLater",
     "Run",
     "RunFailedError",
@@ -80,6 +82,7 @@ _HOMES = {
         "wait",
     ),
     "nbflow.authoring.step": ("Step", "step"),
+    "nbflow.client.queue_client": ("QueueClient",),
     "nbflow.client.run": ("Run", "runs"),
     "nbflow.queue.job": ("Job",),
     "nbflow.queue.options": ("Limit", "Unique"),

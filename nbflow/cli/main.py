@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from nbflow.cli import logs, maintenance, queue, queue_jobs, queue_up, queue_worker, run, schedules, show, testing
+from nbflow.cli import logs, maintenance, queue, queue_jobs, queue_up, queue_worker, run, schedules, show, testing, why
 from nbflow.cli.codes import INTERRUPTED, exit_code
 from nbflow.cli.output import note
 from nbflow.model import errors
@@ -48,6 +48,7 @@ queue.add_to(app)
 queue_jobs.add_to(app)
 schedules.add_to(app)
 testing.add_to(app)
+why.add_to(app)
 
 
 def _version(asked: bool) -> None:

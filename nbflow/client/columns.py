@@ -7,6 +7,7 @@ have the same columns of the same types and can be put together, compared and dr
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 from nbflow.model.states import State
@@ -126,7 +127,7 @@ QUEUES = {
     "running": "count",
     "failed": "count",  # or timed out
     "ended": "count",  # in any way, as far as kept
-    "oldest": "time",  # since when the first of the ready ones waits
+    "waiting_since": "time",  # of the one that is served next
     "max_running": "number",
     "max_per_worker": "number",
     "rate_count": "number",
@@ -178,10 +179,15 @@ EVENTS = {
     "task": "text",
     "data": "text",  # JSON
 }
-ARTIFACTS = {
+ARTIFACTS = {  # results that lie in a file of their own, one row for each
     "uri": "text",
     "digest": "text",
     "size": "number",
+    "type": "name",
+    "run": "name",
+    "flow": "name",
+    "seq": "number",
+    "task": "text",  # of a plain job its id; empty for the result of a run
     "created_at": "time",
 }
 COLUMNS: dict[str, dict[str, str]] = {
@@ -197,6 +203,7 @@ COLUMNS: dict[str, dict[str, str]] = {
 }
 
 _LATEST = 253_402_300_800.0  # seconds: the year 10,000; what lies beyond is no time that anybody meant
+_MANY = 100_000  # rows
 # Where the wait begins: the first of these that a frame has a value of.
 _WAITS_FROM = ("ready_at", "queued_at", "enqueued_at", "created_at")
 
@@ -219,12 +226,20 @@ def typed(what: str, columns: Mapping[str, Sequence[Any]], *, only: Sequence[str
     if len(lengths) > 1:
         raise ValueError(f"The columns of a frame have the same length, not {sorted(lengths)}.")
     length = lengths.pop() if lengths else 0
-    made = {name: _column(kinds[name], values) for name, values in columns.items()}
+    made = dict(zip(columns, _all(kinds, columns, length), strict=True))
     for name, value in _spans(made).items():
         made.setdefault(name, value)
     wanted = [name for name in kinds if not only or name in only]
     whole = {name: made[name] if name in made else _column(kinds[name], [None] * length) for name in wanted}
     return pd.DataFrame(whole, index=pd.RangeIndex(length), copy=False)
+
+
+def _all(kinds: Mapping[str, str], columns: Mapping[str, Any], length: int) -> list[Any]:
+    """The columns, made side by side where that is worth it: numpy leaves the other threads of Python alone."""
+    if length < _MANY:
+        return [_column(kinds[name], values) for name, values in columns.items()]
+    with ThreadPoolExecutor(thread_name_prefix="nbflow-columns") as pool:
+        return list(pool.map(lambda name: _column(kinds[name], columns[name]), columns))
 
 
 def _column(kind: str, values: Any) -> Any:
@@ -238,14 +253,19 @@ def _column(kind: str, values: Any) -> Any:
     if kind in ("name", "state"):
         return _category(values, ordered_like_states=kind == "state")
     if kind == "number":
-        return pd.array(_reals(values), dtype="Int64")
+        reals = _reals(values)
+        missing = np.isnan(reals)
+        return pd.arrays.IntegerArray(np.where(missing, 0, reals).astype(np.int64), missing)
     if kind == "count":
         return _reals(values, missing=0.0).astype(np.int64)
     if kind == "flag":
-        return np.fromiter((bool(value) for value in values), dtype=bool, count=len(values))
+        return _reals(values, missing=0.0) != 0
     if kind == "real":
         return _reals(values)
-    return pd.Series(values, dtype=_text_type())
+    if isinstance(values, pd.Categorical):  # texts of which most are missing
+        names = np.array([*values.categories, None], dtype=object)
+        return pd.array(names, dtype=_text_type()).take(values.codes)
+    return pd.array(values, dtype=_text_type())
 
 
 def _text_type() -> Any:
@@ -259,7 +279,7 @@ def _reals(values: Any, missing: float = float("nan")) -> Any:
     import numpy as np
 
     if isinstance(values, np.ndarray) and values.dtype != object:
-        return values
+        return np.where(np.isnan(values), missing, values) if missing == 0 else values
     return np.array([missing if value is None else value for value in values], dtype=np.float64)
 
 
@@ -270,9 +290,12 @@ def _moments(values: Any, dtype: str) -> Any:
     if isinstance(values, np.ndarray) and values.dtype.kind in "mM":
         return values.astype(dtype, copy=False)
     seconds = _reals(values).astype(np.float64, copy=False)
-    good = np.abs(seconds) < _LATEST  # false for NaN
-    whole = np.rint(np.where(good, seconds, 0.0) * 1e6).astype(np.int64)
-    whole[~good] = np.iinfo(np.int64).min  # numpy's NaT
+    bad = ~(np.abs(seconds) < _LATEST)  # NaN too
+    any_bad = bad.any()
+    micros = (np.where(bad, 0.0, seconds) if any_bad else seconds) * 1e6
+    whole = np.rint(micros, out=micros).astype(np.int64)
+    if any_bad:
+        whole[bad] = np.iinfo(np.int64).min  # numpy's NaT
     return whole.view(dtype)
 
 
@@ -281,13 +304,18 @@ def _category(values: Any, *, ordered_like_states: bool) -> Any:
     import pandas as pd
 
     if isinstance(values, pd.Categorical):
-        return values
-    codes, names = pd.factorize(np.array([None if value is None else str(value) for value in values], dtype=object))
-    found = pd.Categorical.from_codes(codes, categories=pd.Index(names, dtype=_text_type()))
+        codes, names = values.codes, list(values.categories)
+    else:
+        texts = np.array([None if value is None else str(value) for value in values], dtype=object)
+        codes, found = pd.factorize(texts)
+        names = list(found)
+    wanted = sorted(names)
     if ordered_like_states:
         known = [state.value for state in State]
-        return found.set_categories([*known, *(name for name in found.categories if name not in known)])
-    return found.reorder_categories(sorted(found.categories))
+        wanted = [*known, *(name for name in wanted if name not in known)]
+    place = {name: number for number, name in enumerate(wanted)}
+    moved = np.array([*(place[name] for name in names), -1], dtype=np.int32)[codes]  # the last: missing
+    return pd.Categorical.from_codes(moved, categories=pd.Index(wanted, dtype=_text_type()))
 
 
 def _spans(made: Mapping[str, Any]) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from nbflow.client import waiting
 from nbflow.client.executed import executed_notebook, write_notebook
 from nbflow.client.pictures import run_graph
 from nbflow.client.task import Task, stored_error
-from nbflow.engine import detached, outside, stores
+from nbflow.engine import again, detached, outside, stores
 from nbflow.engine import session as session_module
 from nbflow.model.errors import (
     NotebookError,
@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from nbflow.model.specs import FlowSpec
     from nbflow.storage.database import Database
     from nbflow.values.store import ValueStore
+    from nbflow.views.gantt import Gantt
     from nbflow.views.graph import Picture
 
 T = TypeVar("T")
@@ -50,10 +51,14 @@ class Run:
     Reading attributes asks the database, so that a handle made anywhere tells the present state.
     """
 
-    def __init__(self, run_id: str, *, db: str | None = None, session: Session | None = None) -> None:
+    def __init__(
+        self, run_id: str, *, db: str | None = None, session: Session | None = None, database: Database | None = None
+    ) -> None:
+        """`database`: an open one to read from, in place of that at the URL `db`."""
         self.id = run_id
-        self._db_url = db
+        self._db_url = db if database is None else database.full_url
         self._session = session
+        self._database = database
 
     def __reduce__(self) -> Any:
         """By its id and its database; the session that executes it stays where it is, and so does a password."""
@@ -188,6 +193,7 @@ class Run:
         """
         if self.state is State.SUCCEEDED:
             return self
+        self._db.check_writable()
         if self.record.executor == "queue" and detached.waits(self._db, self.id):
             raise RunActiveError(
                 f"Run {self.id} is on the queue; workers go on with it. Wait for it, or cancel it first."
@@ -200,6 +206,21 @@ class Run:
         if isinstance(outcome.error, KeyboardInterrupt):
             raise outcome.error
         return Run(self.id, db=self._db_url, session=live)
+
+    retry = resume
+
+    def again(self, **options: Any) -> Run:
+        """Run the same flow once more with the same arguments, as a new run; returns it when it is finished.
+
+        `options` are those of `Flow.run`; `executor` is by default that of this run. Raises FlowNotFoundError if the
+        code is lost, and RunFailedError if the arguments could not be stored.
+        """
+        self._db.check_writable()
+        record = self.record
+        options = {"db": self._db_url, "executor": record.executor, **options}
+        live, args, kwargs = again.begin(record, session_module.RunOptions(**options))
+        live.execute(args, kwargs)
+        return Run(live.id, db=self._db_url, session=live)
 
     # --- tasks ---------------------------------------------------------------------------------------------------
 
@@ -250,6 +271,15 @@ class Run:
         from nbflow.storage import logs
 
         return self._read(lambda connection: logs.read(connection, self.id))
+
+    def gantt(self, **options: Any) -> Gantt:
+        """Its tries as bars over time, with the critical path; where it is shown live it follows the run.
+
+        `options` are those of `nbflow.views.gantt.gantt`: lanes, title, tz, height.
+        """
+        from nbflow.client.charts import run_gantt
+
+        return run_gantt(self, **options)
 
     def graph(self) -> Picture:
         """Its tasks as a picture: sub-flows as boxes, many equal tasks as one node.
@@ -325,6 +355,8 @@ class Run:
 
     @property
     def _db(self) -> Database:
+        if self._database is not None and not self._database.closed:
+            return self._database
         return stores.database(self._db_url, create=False)
 
     def _read(self, action: Callable[[Any], T]) -> T:
@@ -332,7 +364,7 @@ class Run:
 
     @property
     def _values(self) -> ValueStore:
-        return stores.value_store(settings_module.current())
+        return stores.value_store(settings_module.current(), self._db.url)
 
 
 def runs(
@@ -347,12 +379,16 @@ def runs(
     return [Run(record.id, db=db) for record in found]
 
 
-def find(text: str, *, db: str | None = None) -> Run:
-    """The run of this id, of a unique beginning of one, or "last". Raises RunNotFoundError."""
+def find(text: str, *, db: str | None = None, database: Database | None = None) -> Run:
+    """The run of this id, of a unique beginning of one, or "last". Raises RunNotFoundError.
+
+    `database`: an open one, in place of that at the URL `db`.
+    """
     from nbflow.storage import runs as stored_runs
 
-    database = stores.database(db, create=False)
-    return Run(database.retrying(lambda connection: stored_runs.find(connection, text), write=False).id, db=db)
+    where = database if database is not None else stores.database(db, create=False)
+    found = where.retrying(lambda connection: stored_runs.find(connection, text), write=False)
+    return Run(found.id, db=db, database=database)
 
 
 def _utc(seconds: float | None) -> datetime | None:

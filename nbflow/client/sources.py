@@ -6,37 +6,31 @@ name is the kind, the value a callable `(url, **options) -> Source`.
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Protocol
 
 from nbflow.model.errors import ConfigError
+from nbflow.model.queries import Query
 
 if TYPE_CHECKING:
     from importlib.metadata import EntryPoint
 
     import pandas as pd
 
+__all__ = ["GROUP", "OWN", "Query", "Source", "check_kind", "known", "open_source"]
+
 GROUP = "nbflow.queue_clients"
+OWN = "nbflow"  # the kind of nbflow's own database
 
 # Here as well as in the package's metadata, so that a source tree works without being installed.
-BUILT_IN: dict[str, str] = {}
-
-
-@dataclass(frozen=True, slots=True)
-class Query:
-    """Which rows of a frame are wanted: those that every field agrees to."""
-
-    states: tuple[str, ...] = ()  # any of these; (): any state
-    queue: str | None = None
-    flow: str | None = None
-    step: str | None = None  # of jobs: the name of the function
-    run: str | None = None  # a whole id
-    since: float | None = None  # seconds since 1970: what ended then or later, or has not ended
-    until: float | None = None  # seconds since 1970: what was created before
-    tags: tuple[str, ...] = ()  # all of these
-    limit: int | None = None  # only the newest so many
+BUILT_IN: dict[str, str] = {
+    "celery": "nbflow.client.foreign.celery:open_celery",
+    "rq": "nbflow.client.foreign.rq:open_rq",
+    "huey": "nbflow.client.foreign.huey:open_huey",
+    "dask": "nbflow.client.foreign.dask:open_dask",
+}
 
 
 class Source(Protocol):
@@ -56,21 +50,36 @@ class Source(Protocol):
         """Let go of connections."""
 
 
-def open_source(kind: str, url: str, **options: Any) -> Source:
-    """A source of a registered kind. Raises ConfigError if there is none of this name, or if it cannot be loaded."""
-    points = _registered()
-    if kind not in BUILT_IN and kind not in points:
+def check_kind(kind: str | None, url: str | None) -> str:
+    """The kind of the queue at a URL: `kind`, or nbflow's own if none is named. Raises ConfigError if there is none."""
+    if kind is None:
+        scheme, separator, _ = (url or "").partition("://")
+        if separator and not scheme.startswith(("sqlite", "postgres")):
+            raise ConfigError(
+                f"{scheme}:// is no database of nbflow. Say what kind of queue is there: kind= one of "
+                f"{', '.join(known())}."
+            )
+        return OWN
+    if kind != OWN and kind not in BUILT_IN and kind not in _registered():
+        close = difflib.get_close_matches(kind, known(), n=1)
+        hint = f" Did you mean {close[0]!r}?" if close else ""
         raise ConfigError(
-            f"There is no kind of queue {kind!r}. Known are {', '.join(known())}; a package that reads another one "
-            f"has to be installed here and to register itself as an entry point of group {GROUP!r}.",
+            f"There is no kind of queue {kind!r}.{hint} Known are {', '.join(known())}; a package that reads another "
+            f"one has to be installed here and to register itself as an entry point of group {GROUP!r}.",
             kind=kind,
         )
+    return kind
+
+
+def open_source(kind: str, url: str, **options: Any) -> Source:
+    """A source of a registered kind. Raises ConfigError if there is none of this name, or if it cannot be loaded."""
+    check_kind(kind, url)
     try:
         if kind in BUILT_IN:
             module, _, attribute = BUILT_IN[kind].partition(":")
             factory: Callable[..., Source] = getattr(import_module(module), attribute)
         else:
-            factory = points[kind].load()
+            factory = _registered()[kind].load()
     except Exception as error:
         raise ConfigError(
             f"What reads queues of kind {kind!r} cannot be loaded: {type(error).__name__}: {error}. "
@@ -82,7 +91,7 @@ def open_source(kind: str, url: str, **options: Any) -> Source:
 
 def known() -> list[str]:
     """The kinds of queues that can be read here."""
-    return ["nbflow", *BUILT_IN, *sorted(_registered().keys() - BUILT_IN.keys())]
+    return [OWN, *BUILT_IN, *sorted(_registered().keys() - BUILT_IN.keys())]
 
 
 def _registered() -> dict[str, EntryPoint]:

@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
+from nbflow.client import waiting
+from nbflow.client.attempt import Attempt
 from nbflow.model.errors import NbflowError, TaskError
+from nbflow.model.names import task_job
 from nbflow.model.ports import Ref
-from nbflow.model.records import AttemptRecord, ErrorRecord, LogRecord, StoredValue, TaskRecord
+from nbflow.model.records import ErrorRecord, LogRecord, StoredValue, TaskRecord
 from nbflow.model.states import State
+from nbflow.queue.broker import Broker
 from nbflow.running.attempt import restore_error
 
 if TYPE_CHECKING:
@@ -101,9 +106,34 @@ class Task:
             return args[0].debug(*args[1:], traceback=self.traceback)
         return args, kwargs
 
-    def attempts(self) -> list[AttemptRecord]:
+    def attempts(self) -> list[Attempt]:
         """Its tries, in order."""
-        return [record for record in self.run.attempts() if record.seq == self.record.seq]
+        return [Attempt(self, record) for record in self.run.attempts() if record.seq == self.record.seq]
+
+    def wait(self, timeout: float | None = None) -> Task:
+        """The task when it has finished. Raises TimeoutError after `timeout` seconds, TaskError if its run ended."""
+        return waiting.for_task(self.run, self.key, timeout)
+
+    def cancel(self, reason: str = "cancelled by task.cancel()") -> None:
+        """End it, if it is on the queue: at once if it waits there, as soon as its worker can if it runs.
+
+        Raises TaskError for a task of another executor, which ends with its run only.
+        """
+        database, record = self.run._db, self.record
+        database.check_writable()
+        job = task_job(record.run, record.seq, record.attempts)
+        if not self.state.finished and not Broker(database, self.run._values).cancel([job], reason):
+            raise TaskError(f"{self.key} is not on the queue, so it cannot be cancelled alone. Cancel its run.")
+
+    def retry(self, **options: Any) -> Run:
+        """Run it again if it failed, and what else of its run did not succeed: the same as `run.resume`."""
+        return self.run.resume(**options)
+
+    def lineage(self) -> list[Task]:
+        """The tasks whose results went into its own, directly or not, in order."""
+        every = self.run.tasks()
+        before = upstream([task.record for task in every], [self.record.seq])
+        return [task for task in every if task.record.seq in before]
 
     def logs(self) -> list[LogRecord]:
         """What it wrote, in order."""
@@ -131,6 +161,19 @@ class Task:
         data = self.run._values.unseal(payload.result) if payload is not None and payload.result is not None else None
         return StoredValue(record.result_digest or "", record.result_size or 0, record.result_type or "", data,
                            record.result_uri)  # fmt: skip
+
+
+def upstream(every: Iterable[TaskRecord], seqs: Iterable[int]) -> set[int]:
+    """The tasks of a run whose results went into those of some of them, directly or not."""
+    needs = {record.seq: json.loads(record.upstream) for record in every}
+    found: set[int] = set()
+    open_ = [need for seq in seqs for need in needs.get(seq, ())]
+    while open_:
+        seq = open_.pop()
+        if seq not in found:
+            found.add(seq)
+            open_ += needs.get(seq, ())
+    return found
 
 
 def stored_error(values: ValueStore, blob: bytes | None, message: str | None) -> BaseException | None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from nbflow import settings
 from nbflow.engine import detached
-from nbflow.model.errors import RunFailedError
+from nbflow.model.errors import RunFailedError, TaskError
 from nbflow.model.ports import Output
 from nbflow.model.records import LogRecord
 from nbflow.running import context
@@ -18,6 +18,7 @@ from nbflow.storage.connection import Connection
 
 if TYPE_CHECKING:
     from nbflow.client.run import Run
+    from nbflow.client.task import Task
     from nbflow.storage.database import Database
 
 _POLL = 0.05  # seconds between looks at a run of which no bell tells
@@ -82,6 +83,26 @@ def _until_finished(run: Run, database: Database, timeout: float | None) -> None
             if left <= 0:
                 raise TimeoutError(f"Run {run.id} is still {run.state} after {timeout:g} seconds.")
             bells.wait(bell, min(left, pause))
+    finally:
+        bell.close()
+
+
+def for_task(run: Run, key: str, timeout: float | None) -> Task:
+    """Return a task of a run when it has finished. Raises TimeoutError; TaskError if its run ended and it did not."""
+    deadline = time.monotonic() + timeout if timeout is not None else float("inf")
+    bell = bells.listen(run._db, bells.NEWS)
+    try:
+        while True:
+            over = run.state.finished or run.interrupted  # before the task is read
+            task = run[key]
+            if task.state.finished:
+                return task
+            if over:
+                raise TaskError(f"{key} will not finish: run {run.id} is not executed. Go on with run.resume().")
+            left = deadline - time.monotonic()
+            if left <= 0:
+                raise TimeoutError(f"{key} is still {task.state} after {timeout:g} seconds.")
+            bells.wait(bell, min(left, _POLL))
     finally:
         bell.close()
 

@@ -47,3 +47,13 @@ def time_id(microseconds: int, randomness: int) -> str:
 def task_key(path: str, name: str, number: int) -> str:
     """Return the key of the `number`-th call (from 1) of step `name` in the flow at `path` ("" is the run's own)."""
     return f"{path}/{name}#{number}" if path else f"{name}#{number}"
+
+
+def run_job(run: str) -> str:
+    """Return the id of the job that executes a run on the queue."""
+    return f"run-{run}"
+
+
+def task_job(run: str, seq: int, attempt: int) -> str:
+    """Return the id of the job that an attempt of a task is on the queue."""
+    return f"{run}.{seq}.{attempt}"

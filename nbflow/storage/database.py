@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 from sqlalchemy import Connection, Engine, insert, inspect, make_url, select
 
-from nbflow.model.errors import DatabaseMissingError, DatabaseNewerError
+from nbflow.model.errors import DatabaseMissingError, DatabaseNewerError, DatabaseReadOnlyError
 from nbflow.storage import engines, schema
 from nbflow.storage.errors import translated
 from nbflow.storage.retrying import PATIENCE, retry
@@ -23,8 +23,9 @@ _MIGRATION_LOCK = 7_226_337  # of PostgreSQL's advisory locks
 class Database:
     """An open database. Connections are for one thread at a time; the database is for all."""
 
-    def __init__(self, url: str, engine: Engine, file: Path | None = None) -> None:
+    def __init__(self, url: str, engine: Engine, file: Path | None = None, *, read_only: bool = False) -> None:
         self.url = url  # without a password
+        self.read_only = read_only
         self.engine = engine
         self.dialect = engine.dialect.name
         self.closed = False
@@ -89,9 +90,19 @@ class Database:
 
     @contextmanager
     def _transaction(self, engine: Engine, patience: float) -> Iterator[Connection]:
+        if engine is self._writer:
+            self.check_writable()
         connected = retry(lambda: self._connect(engine), patience=patience)
         with translated(self.url), connected as connection, connection.begin():
             yield connection
+
+    def check_writable(self) -> None:
+        """Raise DatabaseReadOnlyError if it was opened for reading only."""
+        if self.read_only:
+            raise DatabaseReadOnlyError(
+                f"{self.url} was opened for reading and cannot be written to. To act, open it so: "
+                "QueueClient(write=True)."
+            )
 
     def check_current(self) -> None:
         """Raise DatabaseNewerError if a newer nbflow has changed the tables since the database was opened."""
@@ -102,12 +113,14 @@ class Database:
             raise _newer(self.url, found)
 
     def own_session(self) -> Any:
-        """A psycopg connection in autocommit mode that nobody else uses; to be closed. Of PostgreSQL only."""
+        """A connection of the driver in autocommit mode that nobody else uses; to be closed."""
+        self._check_there()
         with translated(self.url):
             connection = self.engine.raw_connection()
             session: Any = connection.driver_connection
             connection.detach()
-            session.autocommit = True
+            if self.dialect == "postgresql":  # SQLite's are in it from the beginning
+                session.autocommit = True
         return session
 
     def _connect(self, engine: Engine) -> Connection:
@@ -161,7 +174,7 @@ def open_database(
     else:
         shown = make_url(url).render_as_string(hide_password=True)
         engine = engines.postgresql(url, read_only=read_only, timeout=timeout)
-    database = Database(shown, engine, file)
+    database = Database(shown, engine, file, read_only=read_only)
     try:
         database.patience = patience
         _bring_up_to_date(database, create=may_create)
@@ -181,6 +194,11 @@ def _bring_up_to_date(database: Database, *, create: bool) -> None:
     if found is None and not create:
         raise DatabaseMissingError(
             f"{database.url} has no tables of nbflow. Run a flow first, or name another with --db."
+        )
+    if database.read_only:
+        raise DatabaseReadOnlyError(
+            f"{database.url} was written by an older nbflow (schema {found}, this one is {schema.VERSION}), and is "
+            "to be read only. The next run, worker or QueueClient(write=True) brings it up to date."
         )
     database.retrying(_upgrade)
 

@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 import redis
 from rq import Queue, Retry, Worker
+from rq.cron import CronScheduler
 from rq.results import Result
 
 from nbflow.client.foreign.rq import open_rq
@@ -102,7 +103,7 @@ def test_queues_have_the_counts_that_rq_tells(told):
     assert {name: row["ready"] for name, row in found.items()} == {"work": len(told.queue), "spare": len(told.spare)}
     work_row = {name: found["work"][name] for name in ("running", "delayed", "waiting", "failed", "ended", "workers")}
     assert work_row == {"running": 1, "delayed": 1, "waiting": 1, "failed": 3, "ended": 4, "workers": 1}
-    assert found["spare"]["oldest"] == pd.Timestamp(told.spare.fetch_job("json").enqueued_at)
+    assert found["spare"]["waiting_since"] == pd.Timestamp(told.spare.fetch_job("json").enqueued_at)
     assert found["spare"]["ended"] == 1
 
 
@@ -113,6 +114,31 @@ def test_the_worker_is_the_one_that_rq_tells(told):
     assert (found["host"], found["pid"], found["queues"]) == (worker.hostname, worker.pid, "work")
     assert (found["busy"], found["done"]) == (1, worker.successful_job_count + worker.failed_job_count)
     assert found["started_at"] == worker.birth_date
+
+
+def test_schedules_are_those_of_the_cron_scheduler(redis_server):
+    client = redis.Redis.from_url(redis_server.url(6))
+    cron = CronScheduler(connection=client, name="beat")
+    cron.register(work.add, "work", args=(1, 2), interval=60, name="often")
+    cron.register(work.add, "work", cron="0 3 * * *")
+    cron.register_birth()
+    (job,) = [each.get_job_ids(client)[0] for each in cron.enqueue_jobs()]
+    cron.save()
+    source = open_rq(redis_server.url(6))
+    found = rows(source, "schedules")
+    assert rows(source, "jobs")[job]["schedule"] == "often"
+    source.close()
+    told = {name: (row["kind"], row["expression"], row["queue"]) for name, row in found.items()}
+    assert told == {
+        "often": ("interval", "60 s", "work"),
+        "tests.foreign.work.add": ("cron", "0 3 * * *", "work"),
+    }
+    often, daily = cron.get_jobs()
+    assert (found["often"]["last_at"], found["often"]["next_at"]) == (
+        often.latest_enqueue_time,
+        often.next_enqueue_time,
+    )
+    assert found["tests.foreign.work.add"]["next_at"] == daily.next_enqueue_time
 
 
 def test_queries_choose_rows_and_tell_how_many_there_are(told):

@@ -33,7 +33,9 @@ OUTSIDE = {
     "numpy": ((), EVERYWHERE),
     "fsspec": ((), ("values/", "cli/")),
     "wrapt": (("engine/", "authoring/"), ()),
-    "distributed": ((), ("executors/dask/",)),
+    "distributed": ((), ("executors/dask/", "client/foreign/dask.py")),
+    "redis": (("client/foreign/redis_reading.py",), ()),
+    "msgpack": ((), ("client/foreign/celery_records.py",)),
 }
 HEAVY = [
     "pandas",
@@ -49,6 +51,7 @@ HEAVY = [
     "typer",
     "rich",
     "distributed",
+    "redis",
 ]
 
 

@@ -59,7 +59,7 @@ MISSING = {
     "attempts.exit": "Celery does not store it.",
     "queues.running": "What a worker holds counts as ready until it says that it has begun it (task_track_started).",
     "queues.workers": "Only workers know, and asking them would write into the broker.",
-    "queues.oldest": "Celery's messages bear no time.",
+    "queues.waiting_since": "Celery's messages bear no time.",
     "workers.state": "Known of workers whose heartbeat came while this client is open; one comes every two seconds.",
     "workers.queues": "Only the worker knows, and asking it would write into the broker.",
     "workers.concurrency": "Only the worker knows, and asking it would write into the broker.",
@@ -75,7 +75,7 @@ class CelerySource(ForeignSource):
     def __init__(
         self, broker: ReadingRedis, results: ReadingRedis, *, prefix: str = "", result_prefix: str = ""
     ) -> None:
-        self.missing = MISSING
+        super().__init__(MISSING)
         self._broker = broker
         self._results = results
         self._prefix = prefix

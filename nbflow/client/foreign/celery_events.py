@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from nbflow.client.foreign.celery_records import body_of, loaded, too_late
-from nbflow.client.foreign.reading import Row, error_of, number
+from nbflow.client.foreign.reading import Row, error_of, error_of_repr, number
 from nbflow.model.states import State
 
 if TYPE_CHECKING:
@@ -144,10 +144,7 @@ def _error(event: dict[str, Any], *, again: bool) -> tuple[str | None, str | Non
     """Type and message of an error. The traceback of a task that asks to be run again ends with its asking."""
     traceback, exception = event.get("traceback"), event.get("exception")
     error_type, error = (None, None) if again or not isinstance(traceback, str) else error_of(traceback)
-    if error_type is None and isinstance(exception, str):
-        error_type, _, arguments = exception.removesuffix(")").partition("(")
-        error = arguments.strip("'\",") or None
-    return error_type, error
+    return error_of_repr(exception) if error_type is None and isinstance(exception, str) else (error_type, error)
 
 
 def _end(attempt: Row, kind: str, event: dict[str, Any], moment: float) -> None:

@@ -137,7 +137,8 @@ class _Machine:
             parts = self.since_mark()
             self.stack.append(tuple(parts))
         if len(self.stack) > 1 and isinstance(self.stack[0], Name):
-            return Made(self.stack[0], self.stack[1])
+            parts = self.stack[1:]
+            return Made(self.stack[0], parts[0] if isinstance(parts[0], tuple) else tuple(parts))
         return self.stack[0]
 
     def since_mark(self) -> list[Any]:

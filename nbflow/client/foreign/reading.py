@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import ast
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
+from threading import Lock
 from typing import TYPE_CHECKING, Any
 
 from nbflow.client.columns import COLUMNS, typed
@@ -17,7 +19,7 @@ if TYPE_CHECKING:
 Row = dict[str, Any]  # by column; what is not there, or None, is not known
 
 _FINISHED = frozenset(state.value for state in State if state.finished)
-_CREATED = {"jobs": "enqueued_at", "attempts": "queued_at"}
+_CREATED = {"jobs": "enqueued_at", "attempts": "queued_at", "workers": "started_at"}
 # By what rows are sorted: the first of these times that is known.
 _ORDER = {
     "jobs": ("enqueued_at", "ready_at", "started_at", "finished_at", "due_at"),
@@ -29,7 +31,11 @@ class ForeignSource:
     """A queue of another system. A subclass overrides those of the methods below that its system has anything for."""
 
     kind = ""
-    missing: Mapping[str, str]
+
+    def __init__(self, missing: Mapping[str, str]) -> None:
+        """`missing`: what it cannot tell and why, by kind of frame or column ("jobs.worker")."""
+        self.missing = missing
+        self._lock = Lock()  # monitors read from threads of their own
 
     def frame(self, what: str, query: Query) -> tuple[pd.DataFrame, int]:
         """The rows of a kind of frame that a query wants, the oldest first, and how many there are without its limit.
@@ -38,12 +44,14 @@ class ForeignSource:
         """
         if what not in COLUMNS:
             raise ValueError(f"There is no frame of {what!r}. There are {', '.join(COLUMNS)}.")
-        rows = [row for row in self._readers().get(what, _nothing)() if wanted(what, row, query)]
+        with self._lock:
+            rows = [row for row in self._readers().get(what, _nothing)() if wanted(what, row, query)]
         if what in _ORDER:
             rows.sort(key=lambda row: _moment_of(row, _ORDER[what]))
         shown = rows if query.limit is None else rows[max(len(rows) - query.limit, 0) :]
         names = list(dict.fromkeys(name for row in shown for name in row))
-        return typed(what, {name: [row.get(name) for row in shown] for name in names}), len(rows)
+        columns = {name: [row.get(name) for row in shown] for name in names}
+        return typed(what, columns, only=query.columns), len(rows)
 
     def close(self) -> None:
         """Let go of connections."""
@@ -90,27 +98,29 @@ def wanted(what: str, row: Row, query: Query) -> bool:
     """
     if query.states and row.get("state") not in query.states:
         return False
-    if query.queue is not None and "queue" in COLUMNS[what] and row.get("queue") != query.queue:
+    if query.queue is not None and query.queue not in _queues(what, row):
         return False
-    if what not in _CREATED:
-        return True
-    if query.step is not None and not _named(row.get("step"), query.step):
+    if query.step is not None and "step" in COLUMNS[what] and not _named(row.get("step"), query.step):
         return False
     if query.flow is not None or query.run is not None or query.tags:
         return False  # other systems have no flows and runs, and no tags
-    return _in_time(row, row.get(_CREATED[what]), query)
+    if what not in _CREATED:
+        return True
+    ended = row.get("finished_at") if what != "workers" or row.get("alive") else row.get("seen_at")
+    too_early = query.since is not None and ended is not None and ended < query.since
+    created = row.get(_CREATED[what])
+    too_late = query.until is not None and created is not None and created >= query.until
+    return not too_early and not too_late
+
+
+def _queues(what: str, row: Row) -> Sequence[str | None]:
+    """The queues that a row is about."""
+    return str(row.get("queues") or "").split(", ") if what == "workers" else [row.get("queue")]
 
 
 def _named(name: str | None, wanted: str) -> bool:
     """Whether a function is meant by its whole name, or by the last part of it."""
     return name is not None and wanted in (name, name.rpartition(".")[2])
-
-
-def _in_time(row: Row, created: float | None, query: Query) -> bool:
-    ended = row.get("finished_at")
-    too_early = query.since is not None and ended is not None and ended < query.since
-    too_late = query.until is not None and created is not None and created >= query.until
-    return not too_early and not too_late
 
 
 def _moment_of(row: Row, names: Iterable[str]) -> float:
@@ -152,6 +162,21 @@ def seconds(value: bytes | str | None) -> float | None:
     except ValueError:
         return None
     return (found if found.tzinfo else found.replace(tzinfo=UTC)).timestamp()
+
+
+_CALL = re.compile(r"([A-Za-z_][\w.]*)\((.*)\)", re.DOTALL)
+
+
+def error_of_repr(written: str | None) -> tuple[str | None, str | None]:
+    """The type and the message of an exception that was written as Python would (`repr`); else None and the text."""
+    matched = _CALL.fullmatch(written or "")
+    if matched is None:
+        return None, written or None
+    try:
+        message = ast.literal_eval(matched[2])
+    except (ValueError, SyntaxError, MemoryError, RecursionError):
+        message = matched[2]
+    return matched[1], str(message) or None
 
 
 _ERROR = re.compile(r"([A-Za-z_][\w.]*)(?:: ?(.*))?", re.DOTALL)

@@ -49,7 +49,7 @@ class RqSource(ForeignSource):
     kind = "rq"
 
     def __init__(self, redis: ReadingRedis, *, prefix: str = "rq") -> None:
-        self.missing = MISSING
+        super().__init__(MISSING)
         self._redis = redis
         self._prefix = prefix
 
@@ -103,7 +103,7 @@ class RqSource(ForeignSource):
             "waiting": waiting,
             "failed": failed + kept,
             "ended": succeeded + failed + kept + cancelled,
-            "oldest": seconds(oldest),
+            "waiting_since": seconds(oldest),
         }
 
     def workers(self) -> list[Row]:

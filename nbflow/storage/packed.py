@@ -30,7 +30,9 @@ class Packed(NamedTuple):
     kinds: Mapping[str, str]  # by name, in order: "number", "text" (that repeats, or is missing) or "object" (another)
     tables: str  # "FROM ... WHERE ..."
     values: Sequence[Any]
-    rowid: str | None  # "t.rowid" of the table that can be read in parts; None: read it all at once
+    key: str | None  # "t.rowid", or another number of which ranges can be read apart; None: all at once
+    bounds: str  # SELECT of its least and its greatest value
+    bounds_values: Sequence[Any] = ()
 
 
 def read(database: Database, wanted: Packed) -> dict[str, Any]:
@@ -77,10 +79,10 @@ class _Session:
         self.connection.execute("SELECT count(*) FROM alembic_version").fetchone()
 
     def part(self, wanted: Packed, low: int, high: int) -> dict[str, Any]:
-        """The rows with numbers from `low` to `high`, by column."""
+        """The rows of which the key is from `low` to `high`, by column."""
         tables, values = wanted.tables, [*wanted.values]
-        if wanted.rowid is not None:
-            tables, values = f"{tables} AND {wanted.rowid} BETWEEN ? AND ?", [*values, low, high]
+        if wanted.key is not None:
+            tables, values = f"{tables} AND {wanted.key} BETWEEN ? AND ?", [*values, low, high]
         rows = self._copy(f"{wanted.select} {tables}", values, len(wanted.kinds))
         table = Table(self.connection.serialize(name=_NAME), rows, len(wanted.kinds))
         read = {"number": table.numbers, "text": table.texts, "object": table.objects}
@@ -136,11 +138,10 @@ def _threads() -> int:
 
 
 def _parts(session: _Session, wanted: Packed) -> list[tuple[int, int]]:
-    """The numbers of the first and last rows of each part."""
-    if wanted.rowid is None:
+    """The least and the greatest key of each part."""
+    if wanted.key is None:
         return [(0, 0)]
-    table = wanted.tables.split()[1]
-    low, high = session.connection.execute(f"SELECT min(rowid), max(rowid) FROM {table}").fetchone()
+    low, high = session.connection.execute(wanted.bounds, wanted.bounds_values).fetchone()
     if low is None:
         return [(0, 0)]
     return [(start, min(start + _PART - 1, high)) for start in range(low, high + 1, _PART)]

@@ -113,13 +113,23 @@ class _Statement:
         self._joins = {join for column in self._columns.values() for join in column.join.split()}
         self._values: list[Any] = []
         self._has_jobs = has_jobs
-        self._indexed = query.run is not None or (selection.table == "jobs" and query.states in _INDEXED)
+        self._query = query
         self._filter(query)
 
     def packed(self) -> packed.Packed:
         """As what is read past Python's objects."""
-        rowid = None if self._indexed or self.limit is not None else f"{self._selection.alias}.rowid"
-        return packed.Packed(self._select(), self.kinds, self._tables("sqlite") + self._newest(), self._values, rowid)
+        table, alias = self._selection.table, self._selection.alias
+        key: str | None = "rowid"
+        if self.limit is not None or (table == "jobs" and self._query.states in _INDEXED):
+            key = None
+        elif self._query.run is not None:  # which an index finds, and has in the order of its tasks
+            key = "seq" if table in ("tasks", "attempts") else None
+        of_run = self._query.run is not None
+        bounds = f"SELECT min({key}), max({key}) FROM {table}{' WHERE run = ?' if of_run else ''}"
+        return packed.Packed(
+            self._select(), self.kinds, self._tables("sqlite") + self._newest(), self._values,
+            f"{alias}.{key}" if key is not None else None, bounds, (self._query.run,) if of_run else (),
+        )  # fmt: skip
 
     def fetch(self, connection: Connection) -> dict[str, Any]:
         """The rows, fetched one by one."""

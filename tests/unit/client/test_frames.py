@@ -233,6 +233,20 @@ def test_large_tables_are_read_in_parts_and_in_order(tmp_path, monkeypatch):
     assert set(frame.seq) == set(range(1, 951))
 
 
+def test_one_large_run_is_read_in_parts_and_nothing_of_others(tmp_path, monkeypatch):
+    monkeypatch.setattr(packed, "_PART", 100)
+    runs = [records.run(name) for name in ("run0", "run1")]
+    tasks = [records.task(seq, run.id, created_at=BEGAN + seq) for run in runs for seq in range(1, 351)]
+    tries = [records.attempt(task.seq, number, task.run) for task in tasks for number in (1, 2)]
+    with open_database(f"sqlite:///{tmp_path / 'x.db'}") as database:
+        store(database, History(runs, tasks, tries, []))
+        source = NbflowSource(database)
+        assert source.frame("tasks", Query(run="run1"))[0].seq.tolist() == list(range(1, 351))
+        frame, _ = source.frame("attempts", Query(run="run1"))
+    assert len(frame) == 700
+    assert set(frame.run) == {"run1"}
+
+
 def test_rows_that_cannot_be_read_from_pages_are_fetched(tmp_path):
     long = "x" * 100_000
     with open_database(f"sqlite:///{tmp_path / 'x.db'}") as database:

@@ -29,11 +29,12 @@ _LATEST = 2_000  # pieces of output that are looked at, from the end
 
 def task_details(task: Task) -> Details:
     """Everything about one task that a reader may ask for first."""
+    from nbflow.storage import attempts
+
     record = task.record
-    attempts = task.attempts()
-    return Details(
-        record.key, record.state, tuple(_facts(record, attempts)), tuple(_sections(task))
-    )  # fmt: skip
+    tries = task.run._read(lambda connection: attempts.of_tasks(connection, record.run, [record.seq]))
+    tries.sort(key=lambda each: each.number)
+    return Details(record.key, record.state, tuple(_facts(record, tries)), tuple(_sections(task)))
 
 
 def group_details(name: str, records: Sequence[TaskRecord]) -> Details:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from nbflow.authoring.cells.scratch import Scratch
 from nbflow.authoring.notebook import FinalValues, NotebookFlow, from_notebook
@@ -19,6 +19,9 @@ from nbflow.model.errors import NbflowError, NotebookError, PathChangedError
 from nbflow.model.states import State
 from nbflow.views.live import LiveOutputs
 from nbflow.views.progress import RunProgress
+
+if TYPE_CHECKING:
+    from nbflow.client.monitor import Monitor
 
 _ASKS = frozenset({"--help", "-h", "help"})
 
@@ -127,6 +130,12 @@ class Commands:
     def history(self, line: Line) -> Any:
         """`%flow history`."""
         return self._history.table()
+
+    def monitor(self, line: Line) -> Monitor:
+        """`%flow monitor`."""
+        from nbflow.client.monitor import Monitor
+
+        return Monitor(line.db)
 
     # -- parts ----------------------------------------------------------------------------------------------------
 

@@ -45,6 +45,11 @@ USAGE = {
         "run a step again, after an edit, and what follows it",
         "RUN is a variable that holds a run, an id, or last. What succeeded, and was not edited, is kept.",
     ),
+    "monitor": Usage(
+        "[DATABASE]",
+        "watch runs, queues and workers live, with buttons to cancel, retry, pause and run again",
+        "DATABASE is a path or URL; without one it is the project's. A cell that runs does not stop the picture.",
+    ),
     "history": Usage("", "what ran in this kernel, and what it did, as a table"),
 }
 HELP = "\n".join(
@@ -71,6 +76,7 @@ class Line(NamedTuple):
     keep: bool = False
     run: str = ""
     step: str | None = None
+    db: str | None = None
 
 
 def split(line: str) -> list[str]:
@@ -99,6 +105,10 @@ def parse(command: str, words: list[str]) -> Line:
         if not 1 <= len(words) <= 2 or (command == "debug" and len(words) == 1):
             raise _wrong(command, "takes a run and a step")
         return Line(run=words[0], step=words[1] if len(words) == 2 else None)
+    if command == "monitor":
+        if len(words) > 1:
+            raise _wrong(command, "takes a database at most")
+        return Line(db=words[0] if words else None)
     books = tuple(word for word in words if word.endswith(".ipynb")) if command == "plan" else ()
     steps = [word for word in words if word not in books]
     if len(books) > 1 or len(steps) > (command == "plan"):

@@ -11,6 +11,7 @@ from nbflow.model.states import FINISHED
 from nbflow.queue.broker import DEFAULT, new_queue
 from nbflow.queue.presence import is_dead
 from nbflow.storage import job_lists, queues
+from nbflow.storage.connection import Connection
 from nbflow.storage.database import Database
 
 _DEAD_LETTERS = ("failed", "timed_out")
@@ -20,19 +21,25 @@ _LIMITS = ("max_running", "max_per_worker", "rate_count", "rate_period", "ageing
 def overview(database: Database, now: float) -> dict[str, Any]:
     """Queues in the order in which they are served, and connected workers, as JSON can hold it."""
     with database.read() as connection:
-        known = queues.everything(connection)
+        known = known_queues(connection, now)
         counted = job_lists.counts(connection)
         workers = [worker for worker in queues.listed(connection) if not is_dead(worker, now)]
     counts: dict[str, Counter[str]] = {}
     for queue, state, has_time, count in counted:
         counts.setdefault(queue, Counter())[_what(state, has_time=has_time)] += count
-    if all(queue.name != DEFAULT for queue in known):
-        known.append(new_queue(DEFAULT, now))
     return {
         "database": database.url,
         "queues": [_queue(queue, counts.get(queue.name, Counter())) for queue in known],
         "workers": [_worker(worker) for worker in workers],
     }
+
+
+def known_queues(connection: Connection, now: float) -> list[QueueRecord]:
+    """Queues in the order in which they are served; "default" is there without having been made."""
+    known = queues.everything(connection)
+    if all(queue.name != DEFAULT for queue in known):
+        known.append(new_queue(DEFAULT, now))
+    return known
 
 
 def _what(state: str, *, has_time: bool) -> str:

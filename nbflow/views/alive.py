@@ -33,17 +33,22 @@ def present() -> bool:
 
     Not if a program executes the notebook: nobody would look, and some of these programs store what widgets hold.
     """
-    return _kernel() is not None and ("JPY_SESSION_NAME" in os.environ or _needs_view())
+    found = kernel()
+    # Programs that execute notebooks (nbclient, papermill) say that they cannot answer questions.
+    if found is None or not getattr(found, "_allow_stdin", True):
+        return False
+    return "JPY_SESSION_NAME" in os.environ or _needs_view()
 
 
-def _kernel() -> Any:
+def kernel() -> Any:
+    """The kernel that this process is; None if it is none."""
     ipython = sys.modules.get("IPython") if "ipykernel" in sys.modules else None  # not imported for this question
     return getattr(ipython.get_ipython(), "kernel", None) if ipython is not None else None
 
 
 def _needs_view() -> bool:
     """Whether the front end makes widgets only where one is displayed."""
-    return "VSCODE_PID" in os.environ or "google.colab" in sys.modules
+    return "VSCODE_PID" in os.environ or "VSCODE_CWD" in os.environ or "google.colab" in sys.modules
 
 
 class Life:
@@ -68,6 +73,11 @@ class Life:
             comm._reply_subshell_for = None
         self._widget.on_msg(self._on_message)
         _keep(self)
+
+    @property
+    def widget(self) -> Any:
+        """What speaks to the page, as a widget that can stand among others."""
+        return self._widget
 
     def state(self) -> dict[str, Any]:
         """What the view is made from now."""

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Sequence
 from typing import Any
 
 from nbflow.model.errors import NbflowError
 from nbflow.views.alive import Life
-from nbflow.views.graph import Details, Now, Picture
+from nbflow.views.graph import Details, Node, Picture
 from nbflow.views.graph_svg import drawn
 from nbflow.views.palette import FILL, MARK
 
@@ -19,14 +20,58 @@ _SCRIPTS = ("page.js", "graph.js", "graph_main.js")
 _LONGEST = 20_000  # characters of one text that a page gets
 
 
+class GraphFeed:
+    """What a page is told of one picture, at first and when nodes change. May be used by several threads."""
+
+    def __init__(self, picture: Picture) -> None:
+        self.picture = picture
+        self._lock = threading.RLock()  # clicks and news come by different threads
+        self._drawing = picture.drawing()
+
+    def state(self) -> dict[str, Any]:
+        """The whole picture."""
+        with self._lock:
+            return {"svg": self._drawing.svg(self.picture.title, live=True)}
+
+    def answer(self, message: dict[str, Any]) -> dict[str, Any] | None:
+        """What to answer to a click; None if it asks for something else."""
+        identity = str(message.get("id"))
+        if message.get("ask") == "details":
+            return {"details": as_json(self.picture.details(identity))}
+        if message.get("ask") == "fold":
+            with self._lock:
+                self.picture.folded ^= {identity}
+                self._drawing = self.picture.drawing()
+                return self.state()
+        return None
+
+    def change(self, nodes: Sequence[Node]) -> dict[str, Any] | None:
+        """What the page needs to show the nodes as they are now: only those that changed, if all keep their places.
+
+        None if nothing changed.
+        """
+        if tuple(nodes) == self.picture.nodes:
+            return None
+        with self._lock:
+            self.picture.nodes = tuple(nodes)
+            before, self._drawing = self._drawing, self.picture.drawing()
+            if before.outline() != self._drawing.outline():
+                return self.state()
+            changed = {
+                new.node.id: drawn(new, live=True)
+                for old, new in zip(before.places, self._drawing.places, strict=True)
+                if old != new
+            }
+            return {"nodes": changed}
+
+
 class LiveGraph:
     """One picture in a page."""
 
     def __init__(self, picture: Picture) -> None:
         self._picture = picture
-        self._lock = threading.RLock()  # of the drawing: clicks and news come by different threads
-        self._drawing = picture.drawing()
-        self._life = Life(_SCRIPTS, self._state, self._take)
+        self._feed = GraphFeed(picture)
+        self._life = Life(_SCRIPTS, self._feed.state, self._take)
 
     def show(self) -> None:
         """Display the still picture, bring it to life, and follow the run to its end."""
@@ -39,23 +84,10 @@ class LiveGraph:
         if follows:
             threading.Thread(target=self._follow, name="nbflow-graph", daemon=True).start()
 
-    # -- what the page asks ---------------------------------------------------------------------------------------
-
-    def _state(self) -> dict[str, Any]:
-        with self._lock:
-            return {"svg": self._drawing.svg(self._picture.title, live=True)}
-
     def _take(self, message: dict[str, Any]) -> None:
-        identity, answer = str(message.get("id")), {"answer": message.get("number")}
-        if message.get("ask") == "details":
-            self._life.send({**answer, "details": as_json(self._picture.details(identity))})
-        elif message.get("ask") == "fold":
-            with self._lock:
-                self._picture.folded ^= {identity}
-                self._drawing = self._picture.drawing()
-                self._life.send({**answer, **self._state()})
-
-    # -- what the run does ----------------------------------------------------------------------------------------
+        answer = self._feed.answer(message)
+        if answer is not None:
+            self._life.send({"answer": message.get("number"), **answer})
 
     def _follow(self) -> None:
         picture = self._picture
@@ -64,33 +96,16 @@ class LiveGraph:
         while not over and failures < _FAILURES and not self._life.closed:
             began = time.monotonic()
             try:
-                over = self._look(picture.refresh())
-                failures = 0
+                now = picture.refresh()
+                news = self._feed.change(now.nodes)
+                if news is not None:
+                    self._life.send(news)
+                over, failures = now.over, 0
             except NbflowError:  # the database is away, or the run was removed from it
                 failures += 1
             if not over:
                 threading.Event().wait(max(_TICK, (time.monotonic() - began) / _SHARE, failures))
         self._settle()
-
-    def _look(self, now: Now) -> bool:
-        """Show how the run stands; whether it is over."""
-        if tuple(now.nodes) != self._picture.nodes:
-            with self._lock:
-                self._picture.nodes = tuple(now.nodes)
-                self._life.send(self._change())
-        return now.over
-
-    def _change(self) -> dict[str, Any]:
-        """What the page needs to show the nodes as they are now: only those that changed, if all keep their places."""
-        before, self._drawing = self._drawing, self._picture.drawing()
-        if before.outline() != self._drawing.outline():
-            return self._state()
-        changed = {
-            new.node.id: drawn(new, live=True)
-            for old, new in zip(before.places, self._drawing.places, strict=True)
-            if old != new
-        }
-        return {"nodes": changed}
 
     def _settle(self) -> None:
         """Let the notebook keep the last picture instead of the first."""

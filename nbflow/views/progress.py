@@ -10,6 +10,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Sequence
+from contextvars import copy_context
 from typing import TYPE_CHECKING
 
 from nbflow.model.events import PROGRESS, RUN_FINISHED, RUN_STARTED, TASK_CREATED, TASK_STATE
@@ -97,6 +98,7 @@ class RunProgress:
     def __init__(self, console: Console | None = None) -> None:
         self.run: str | None = None  # id of the run, once it has begun
         self._console = console
+        self._context = copy_context()  # events come by other threads, and after the cell has ended
         self._screen: Screen | None = None
         self._lock = threading.Lock()
         self._steps: dict[str, _Step] = {}
@@ -118,7 +120,7 @@ class RunProgress:
             for event in events:
                 self._take(event)
         if self._screen is None:
-            self._screen = screen_for(self._console, self.status)
+            self._screen = screen_for(self._console, self.status, self._context)
             self._screen.open()
         if any(event.kind == RUN_FINISHED for event in events):
             self._close()

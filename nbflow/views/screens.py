@@ -6,9 +6,11 @@ import threading
 import time
 import uuid
 from collections.abc import Callable, Sequence
+from contextvars import Context, copy_context
 from html import escape
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
+from nbflow.views.alive import kernel
 from nbflow.views.palette import FILL, MARK, TERMINAL
 from nbflow.views.words import one_line, plain, seconds_text
 
@@ -70,13 +72,16 @@ class Screen(Protocol):
         """Show the end, and leave it."""
 
 
-def screen_for(console: Console | None, status: Callable[[], Status]) -> Screen:
-    """The screen that fits where the program runs; `console`: rich's, where there is a choice."""
+def screen_for(console: Console | None, status: Callable[[], Status], context: Context | None = None) -> Screen:
+    """The screen that fits where the program runs; `console`: rich's, where there is a choice.
+
+    `context`: that of the cell which started the run, if there is one; what is shown belongs below that cell.
+    """
     from rich.console import Console
 
+    if console is None and kernel() is not None:
+        return NotebookScreen(status, context or copy_context())
     console = console or Console(highlight=False)
-    if console.is_jupyter:
-        return NotebookScreen(status)
     return TerminalScreen(console, status) if console.is_terminal else PlainScreen(console, status)
 
 
@@ -137,11 +142,14 @@ class NotebookScreen:
     A run that is over within half a second shows nothing: there was nothing to wait for.
     """
 
-    def __init__(self, status: Callable[[], Status]) -> None:
+    def __init__(self, status: Callable[[], Status], context: Context) -> None:
         self._status = status
+        self._context = context
         self._identity = uuid.uuid4().hex
         self._ended = threading.Event()
-        self._thread = threading.Thread(target=self._redraw, name="nbflow-progress", daemon=True)
+        self._thread = threading.Thread(
+            target=context.copy().run, args=(self._redraw,), name="nbflow-progress", daemon=True
+        )
         self._shown = False
 
     def open(self) -> None:
@@ -156,7 +164,7 @@ class NotebookScreen:
         self._ended.set()
         self._thread.join()
         if self._shown:
-            self._draw()
+            self._context.copy().run(self._draw)
 
     def _redraw(self) -> None:
         while not self._ended.wait(_TICK):

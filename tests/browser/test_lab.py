@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -36,18 +35,10 @@ pytestmark = [
 
 
 @pytest.fixture
-def page() -> Iterator[Any]:
-    program = lab.chromium()
-    if program is None:
-        if os.environ.get("CI"):
-            raise AssertionError("CI needs Chromium")
-        pytest.skip("no Chromium on this machine")
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=program, args=list(lab.FLAGS))
-        yield browser.new_page(viewport={"width": 1200, "height": 900})
-        browser.close()
+def page(chromium: Any) -> Iterator[Any]:
+    opened = chromium.new_page(viewport={"width": 1200, "height": 900})
+    yield opened
+    opened.close()
 
 
 @pytest.mark.parametrize("name", EXPECTED)

@@ -63,7 +63,10 @@ function graphView(root, ask) {
       const old = nodes.get(id);
       if (old === undefined) continue;
       const fresh = drawing(`<svg xmlns="http://www.w3.org/2000/svg">${markup}</svg>`).firstChild;
-      if (old.dataset.state !== fresh.dataset.state) fresh.classList.add("changed");
+      if (old.dataset.state !== fresh.dataset.state) {
+        fresh.classList.add("changed");
+        fresh.addEventListener("animationend", () => fresh.classList.remove("changed"));
+      }
       const hadFocus = root.activeElement === old;
       old.replaceWith(fresh);
       nodes.set(id, fresh);

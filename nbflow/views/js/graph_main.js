@@ -1,9 +1,9 @@
 function mount(root, model) {
   root.append(element("style", { text: COMMON_STYLE + GRAPH_STYLE }));
   const busy = element("div", { class: "note", hidden: true, text: "The kernel is busy; it answers when it can." });
-  const ask = asker(model, () => (busy.hidden = false));
+  const ask = asker(model);
   const view = graphView(root, async (question) => {
-    const answer = await ask(question);
+    const answer = await ask(question, () => (busy.hidden = false));
     busy.hidden = true;
     return answer;
   });

@@ -101,7 +101,7 @@ function drawing(text) {
 }
 
 // Questions to the kernel: each gets the answer that carries its number. A kernel that is busy may answer late.
-function asker(model, late) {
+function asker(model) {
   let last = 0;
   const open = new Map();
   model.on("msg:custom", (message) => {
@@ -111,11 +111,11 @@ function asker(model, late) {
     clearTimeout(entry.timer);
     entry.take(message);
   });
-  return (question) =>
+  return (question, late) =>
     new Promise((take) => {
       last += 1;
       const number = `${Date.now().toString(36)}-${last}`; // two pages may ask at once
-      const timer = setTimeout(() => late?.(question), 1500);
+      const timer = setTimeout(() => late?.(question), 2000);
       open.set(number, { take, timer });
       model.send({ ...question, number });
     });
@@ -123,15 +123,16 @@ function asker(model, late) {
 
 const COMMON_STYLE = `
 :host{display:block;color-scheme:light;--ink:#1c1c1c;--soft:#5c6066;--faint:#8a8f98;--ground:#ffffff;--raised:#f6f7f9;
---line:#dfe2e7;--accent:#0072b2;--bad:#c44e00;--code:#f3f4f6;color:var(--ink);
+--line:#dfe2e7;--accent:#0072b2;--bad:#c44e00;--good:#009e73;--code:#f3f4f6;color:var(--ink);
 font:13px/1.45 ui-sans-serif,system-ui,-apple-system,"Segoe UI",sans-serif}
 :host([dark]){color-scheme:dark;--ink:#eceef1;--soft:#b0b6bf;--faint:#858c97;--ground:#1b1d21;--raised:#24272c;
---line:#3a3f47;--accent:#56b4e9;--bad:#ff8a4c;--code:#16181b}
+--line:#3a3f47;--accent:#56b4e9;--bad:#ff8a4c;--good:#1cae85;--code:#16181b}
 *{box-sizing:border-box}
 button{font:inherit;color:inherit;background:transparent;border:1px solid var(--line);border-radius:6px;
 padding:2px 9px;cursor:pointer}
 button:hover{border-color:var(--accent);color:var(--accent)}
 button:focus-visible,[tabindex]:focus-visible{outline:2px solid var(--accent);outline-offset:1px}
+[hidden]{display:none!important}
 button[disabled]{opacity:.5;cursor:default;border-color:var(--line);color:inherit}
 pre{margin:0;font:12px/1.45 ui-monospace,SFMono-Regular,Menlo,Consolas,monospace;white-space:pre-wrap;
 overflow-wrap:anywhere}

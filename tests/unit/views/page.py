@@ -14,7 +14,7 @@ class Page:
 
     def __init__(self, monkeypatch: Any) -> None:
         self.messages: list[tuple[str, dict[str, Any]]] = []
-        self.comms: list[BaseComm] = []
+        self.comms: list[BaseComm] = []  # of the widgets that show something
         self._manager = CommManager()
         # The two functions that `comm` has every kernel replace.
         monkeypatch.setattr(comm, "create_comm", self._open)
@@ -25,17 +25,18 @@ class Page:
 
         class PageComm(BaseComm):
             def publish_msg(self, msg_type: str, data: Any = None, metadata: Any = None, buffers: Any = None, **_: Any):
-                json.dumps(data)  # as a kernel does
+                if buffers is None:
+                    json.dumps(data)  # as a kernel does
                 page.messages.append((msg_type, data or {}))
+                if msg_type == "comm_open" and "data" in data["state"]:  # others are layouts of widgets
+                    page.comms.append(self)
 
-        opened = PageComm(*args, **kwargs)
-        self.comms.append(opened)
-        return opened
+        return PageComm(*args, **kwargs)
 
     @property
     def opened(self) -> list[dict[str, Any]]:
         """The state that each widget began with."""
-        return [data["state"] for kind, data in self.messages if kind == "comm_open"]
+        return [data["state"] for kind, data in self.messages if kind == "comm_open" and "data" in data["state"]]
 
     @property
     def news(self) -> list[dict[str, Any]]:

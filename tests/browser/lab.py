@@ -55,7 +55,7 @@ def jupyter_lab(folder: Path, home: Path) -> Iterator[str]:
             yield url
         finally:
             server.terminate()
-            server.wait(20)
+            server.wait(60)
 
 
 def _answers(url: str) -> bool:

@@ -19,6 +19,7 @@ EXPECTED = {
         "forgotten: no cell of the notebook sets it",
         "((3, 0), {})",
     ],
+    "monitor.ipynb": ["2276 is more than 1000", "Queue 'mails' is paused", "last day: 1 failed, 1 succeeded"],
     "functions.ipynb": [
         "side by side: True",
         "succeeded - total 30",

@@ -28,7 +28,7 @@ spare = app.task(work.add, name="spare.add")
 def flaky(self):
     """Fail once."""
     if not self.request.retries:
-        raise self.retry(exc=KeyError("not yet"), countdown=0)
+        raise self.retry(exc=KeyError("not yet"), countdown=0.2)
 
 
 @app.task(bind=True, name="sums.slow")

@@ -10,7 +10,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import redis
 
+from nbflow.client.columns import COLUMNS
 from nbflow.client.sources import Query
 from tests.servers import NoServerError, RedisServer
 
@@ -29,6 +31,19 @@ def redis_server() -> Iterator[RedisServer]:
     server.start()
     yield server
     server.stop()
+
+
+@pytest.fixture(scope="session")
+def empty(redis_server: RedisServer) -> Callable[[int], str]:
+    """Gives the URL of a database of Redis by its number, emptied: a module may have its turn more than once."""
+
+    def url(database: int) -> str:
+        client = redis.Redis.from_url(redis_server.url(database))
+        client.flushdb()
+        client.close()
+        return redis_server.url(database)
+
+    return url
 
 
 @pytest.fixture(scope="module")
@@ -67,3 +82,11 @@ def rows(source: Any, what: str, **query: Any) -> dict[str, dict[str, Any]]:
 def contents(client: Any) -> dict[bytes, Any]:
     """All that is in a database of Redis."""
     return {key: client.dump(key) for key in client.scan_iter(count=1000)}
+
+
+def changes_nothing(source: Any, kept: Callable[[], Any]) -> bool:
+    """Whether what is kept is the same after all frames were read. To be tried again: workers write meanwhile."""
+    before = kept()
+    for what in COLUMNS:
+        source.frame(what, Query())
+    return bool(kept() == before)

@@ -113,9 +113,10 @@ def test_a_command_that_may_write_is_refused_here(redis_server):
 
 
 @pytest.mark.redis
-def test_payloads_are_never_loaded(redis_server, tmp_path):
+def test_payloads_are_never_loaded(empty, tmp_path):
+    url = empty(10)
     trap = pickle.dumps(("name", Trap(tmp_path / "sprung"), (), {}))
-    client = redis.Redis.from_url(redis_server.url(10))
+    client = redis.Redis.from_url(url)
     client.sadd("rq:queues", "rq:queue:q")
     client.rpush("rq:queue:q", "trap")
     client.hset("rq:job:trap", mapping={"status": "queued", "origin": "q", "data": zlib.compress(trap)})
@@ -126,7 +127,7 @@ def test_payloads_are_never_loaded(redis_server, tmp_path):
     message = {"body": base64.b64encode(trap).decode(), "properties": {"body_encoding": "base64"}, "headers": {}}
     client.lpush("q", json.dumps(message), "no JSON", json.dumps([1]), json.dumps({"headers": {"task": 3}}))
     for opened in (open_rq, open_huey, open_celery):
-        source = opened(redis_server.url(10))
+        source = opened(url)
         for what in ("jobs", "attempts", "queues"):
             source.frame(what, Query())
         source.close()

@@ -15,16 +15,17 @@ from tests.foreign import work
 
 
 @pytest.fixture(scope="module")
-def client(redis_server):
+def client(empty):
     """A client of an RQ queue on which two jobs have ended and one waits."""
-    connection = redis.Redis.from_url(redis_server.url(5))
+    url = empty(5)
+    connection = redis.Redis.from_url(url)
     queue = Queue(connection=connection)
     for message in ("one", "two"):
         queue.enqueue(work.fail, message)
     worker = SimpleWorker([queue], connection=connection, name="ann")
     worker.work(burst=True, logging_level="CRITICAL")
     queue.enqueue(work.add, 1, 2)
-    with QueueClient(redis_server.url(5), kind="rq") as client:
+    with QueueClient(url, kind="rq") as client:
         yield client
 
 

@@ -18,6 +18,24 @@ STORED = {"status": "SUCCESS", "result": 3, "traceback": None, "children": [], "
 FAILED = STORED | {"status": "FAILURE", "result": {"exc_type": "Odd", "exc_message": ["a", 1], "exc_module": "pkg.mod"}}
 
 
+class Odd(Exception):
+    """An error of somebody's own."""
+
+
+class _AsTblib:
+    """An exception that is pickled as tblib does it, where that is installed into pickle."""
+
+    def __init__(self, error):
+        self.error = error
+
+    def __reduce__(self):
+        return (_unpickle, (type(self.error), {"__dict__": {}, "args": self.error.args}, None, None))
+
+
+def _unpickle(*_):
+    raise AssertionError("nothing is loaded")
+
+
 @pytest.mark.parametrize("dumps", [lambda value: json.dumps(value).encode(), pickle.dumps, msgpack.packb])
 def test_celery_results_are_read_in_every_plain_form(dumps):
     row = celery_records.result("a", dumps(STORED))
@@ -26,9 +44,10 @@ def test_celery_results_are_read_in_every_plain_form(dumps):
     assert (row["state"], row["error_type"], row["error"]) == ("failed", "pkg.mod.Odd", "a, 1")
 
 
-def test_an_exception_in_a_pickled_result_is_told():
-    row = celery_records.result("a", pickle.dumps(STORED | {"status": "FAILURE", "result": ValueError("no")}))
-    assert (row["error_type"], row["error"]) == ("ValueError", "no")
+@pytest.mark.parametrize("how", [lambda error: error, _AsTblib], ids=["plainly", "as tblib does"])
+def test_an_exception_in_a_pickled_result_is_told(how):
+    row = celery_records.result("a", pickle.dumps(STORED | {"status": "FAILURE", "result": how(Odd("no"))}))
+    assert (row["error_type"], row["error"]) == ("Odd", "no")
 
 
 def test_of_a_result_that_was_cut_the_ends_are_read():
@@ -88,6 +107,15 @@ def test_the_next_try_may_be_received_before_the_end_of_the_last_is_told():
         6.0,
         "succeeded",
     )
+
+
+def test_the_next_try_may_end_before_the_end_of_the_last_is_told():
+    first, second = _told(
+        ("task-received", 1.0, {}), ("task-started", 2.0, {}), ("task-received", 3.0, {"retries": 1}),
+        ("task-started", 4.0, {}), ("task-succeeded", 5.0, {}), ("task-retried", 6.0, {"exception": "KeyError('no')"}),
+    )  # fmt: skip
+    assert [first["state"], first["started_at"], first["finished_at"]] == ["failed", 2.0, 6.0]
+    assert [second["state"], second["started_at"], second["finished_at"]] == ["succeeded", 4.0, 5.0]
 
 
 def test_a_try_whose_beginning_was_missed_began_its_runtime_before_its_end():

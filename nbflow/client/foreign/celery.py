@@ -137,9 +137,10 @@ class CelerySource(ForeignSource):
         self._told.update()
         bindings = self._bindings()
         jobs = {task["job"]: _of_events(task) for task in self._told.tasks.values()}
-        for row in chain(self._held(bindings), self._waiting(bindings), self._ended_and_begun()):
-            known = jobs.get(row["job"])
-            jobs[row["job"]] = row if known is None else _put_together(known, row)
+        for row in chain(self._held(bindings), self._waiting(bindings)):
+            jobs[row["job"]] = _with_message(jobs.get(row["job"], {}), row)
+        for row in self._ended_and_begun():
+            jobs[row["job"]] = _with_result(jobs.get(row["job"], {}), row)
         return jobs
 
     def _bindings(self) -> dict[tuple[str, str], str]:
@@ -176,7 +177,7 @@ class CelerySource(ForeignSource):
                 yield {**row, "queue": bindings.get((held[1], held[2]), held[2]), "held": True}
 
     def _ended_and_begun(self) -> Iterator[Row]:
-        """What has a result. One that has ended is not fetched again: it does not change."""
+        """What has a result. A success is not fetched again: Celery never overwrites it, as it may other ends."""
         start = len(self._result_prefix.encode())
         keys = {text(key[start:]) or "": key for key in self._results.keys(f"{escaped(self._result_prefix)}*")}
         self._ended = {job: row for job, row in self._ended.items() if job in keys}
@@ -184,7 +185,7 @@ class CelerySource(ForeignSource):
         for job, raw in zip(news, self._contents(list(news.values())), strict=True):
             if raw:
                 row = records.result(job, raw)
-                if finished(row["state"]):
+                if row["state"] == State.SUCCEEDED:
                     self._ended[job] = row
                 else:
                     yield row
@@ -220,27 +221,33 @@ def _of_events(task: Row) -> Row:
     return row | {"attempts": begun, "ready_at": latest.get("queued_at")}
 
 
-def _put_together(known: Row, row: Row) -> Row:
-    """A job that two places know: the later one decides on its state, and what it does not know stays as it was."""
-    news = {name: value for name, value in row.items() if value is not None}
-    if finished(row["state"]) or row["state"] == State.RUNNING:
-        pass
-    elif known.get("state") == State.RUNNING and (row.get("held") or row["state"] == State.PENDING):
-        # It runs again: the message stays until the task has ended if that is acknowledged late, the result of the try
-        # before it until there is another.
-        del news["state"]
-    else:
-        known = {**known, "finished_at": None, "error_type": None, "error": None}
-    return known | news | {"attempts": max(known.get("attempts") or 0, row.get("attempts") or 0)}
+def _with_message(known: Row, row: Row) -> Row:
+    """A job that was told of and of which there is a message: it waits, unless its message stays until it has ended."""
+    if row.get("held") and known.get("state") == State.RUNNING:
+        return {**row, **_told(known)}
+    return {**known, "finished_at": None, "error_type": None, "error": None, **_told(row)}
+
+
+def _with_result(known: Row, row: Row) -> Row:
+    """A job that was told of, or waits, and that has a result."""
+    if row["state"] == State.PENDING:  # the result of a try that is repeated: it says nothing of the next one
+        return {**row, **_told(known)}
+    begun = {} if finished(row["state"]) else {"finished_at": None, "error_type": None, "error": None}
+    attempts = max(known.get("attempts") or 0, row.get("attempts") or 0)
+    return {**known, **begun, **_told(row), "attempts": attempts}
+
+
+def _told(row: Row) -> Row:
+    return {name: value for name, value in row.items() if value is not None}
 
 
 def _attempts(job: Row) -> list[Row]:
     """The tries of a job: those that were told of, else the last one as far as its result tells."""
     told: list[Row] = [{**each} for each in job.get("tries") or [] if "state" in each]
-    if not told and (job["state"] == State.RUNNING or finished(job["state"])):
+    if not told and (job.get("state") == State.RUNNING or finished(job.get("state"))):
         names = ("state", "worker", "started_at", "finished_at", "error_type", "error")
         told = [{"attempt": max(job.get("attempts") or 1, 1), **{name: job.get(name) for name in names}}]
-    if told and job["state"] == State.RUNNING:
+    if told and job.get("state") == State.RUNNING:
         told[-1]["pid"] = job.get("pid")
     return [{name: value for name, value in each.items() if name != "again"} for each in told]
 

@@ -120,18 +120,28 @@ class Told:
             queued = task.pop("sent_at", moment)
             task["tries"].append({"attempt": (number(event.get("retries")) or 0) + 1, "queued_at": queued})
         elif kind == "task-started":
-            attempt = _first_without(task["tries"], "started_at") or _another(task["tries"])
+            waiting = [each for each in _open(task["tries"]) if "started_at" not in each]
+            attempt = waiting[0] if waiting else _another(task["tries"])
             attempt |= {"state": State.RUNNING.value, "started_at": moment, "worker": event.get("hostname")}
         elif kind in _ENDS:
-            running = _first_without(task["tries"], "finished_at")
+            running = _ending(task["tries"], kind)
             # If all have ended it is told twice: by the parent, and when it has replaced its child.
             if running is not None or not task["tries"]:
                 _end(running or _another(task["tries"]), kind, event, moment)
 
 
-def _first_without(tries: list[Row], name: str) -> Row | None:
-    """The oldest try that has not ended and has no such time. The next one may be received before the end is told."""
-    return next((each for each in tries if name not in each and "finished_at" not in each), None)
+def _open(tries: list[Row]) -> list[Row]:
+    """The tries that have not ended. The next may be received, begun and ended before the last one's end is told."""
+    return [each for each in tries if "finished_at" not in each]
+
+
+def _ending(tries: list[Row], kind: str) -> Row | None:
+    """The try whose end is told: one that is repeated came before those that are not."""
+    tries = _open(tries)
+    if kind == "task-retried" or not tries:
+        return tries[0] if tries else None
+    begun = [each for each in tries if "started_at" in each]
+    return (begun or tries)[-1]
 
 
 def _another(tries: list[Row]) -> Row:

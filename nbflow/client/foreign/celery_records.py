@@ -99,9 +99,8 @@ def _failure(state: State | None, value: Any, traceback: str | None) -> Row:
         kind = str(value["exc_type"])
         error_type = kind if module in (None, "builtins", "exceptions") else f"{module}.{kind}"
         error = _message_of(value.get("exc_message"))
-    elif isinstance(value, Made) and isinstance(value.what, Name):
-        error_type = error_type or value.what.name
-        error = error or _message_of(value.args)
+    elif isinstance(value, Made) and error_type is None:
+        error_type, error = _exception(value)
     row: Row = {"error_type": error_type, "error": error}
     if state is State.FAILED and too_late(error_type):
         row["state"] = State.TIMED_OUT.value
@@ -115,6 +114,16 @@ def _failure(state: State | None, value: Any, traceback: str | None) -> Row:
 def too_late(error_type: str | None) -> bool:
     """Whether an error says that a time limit was reached."""
     return error_type is not None and error_type.rpartition(".")[2] in _TOO_LATE
+
+
+def _exception(made: Made) -> tuple[str | None, str | None]:
+    """Type and message of an exception in a pickle."""
+    what, arguments = made.what, made.args
+    if isinstance(arguments, tuple) and len(arguments) > 1 and isinstance(arguments[0], Name):
+        # With tblib a function makes it: of its class and of what it has.
+        what, facts = arguments[0], arguments[1]
+        arguments = facts.get("args") if isinstance(facts, dict) else None
+    return (what.name if isinstance(what, Name) else None), _message_of(arguments)
 
 
 def _message_of(arguments: Any) -> str | None:

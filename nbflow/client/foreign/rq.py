@@ -7,11 +7,10 @@ job a stream with its latest ten results. How these read is the business of `rq_
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from nbflow.client.foreign import rq_records as records
-from nbflow.client.foreign.reading import ForeignSource, Row, seconds, text
+from nbflow.client.foreign.reading import ForeignSource, Row, finished, seconds, text
 from nbflow.client.foreign.starting import redis_at
 
 if TYPE_CHECKING:
@@ -52,6 +51,7 @@ class RqSource(ForeignSource):
         super().__init__(MISSING)
         self._redis = redis
         self._prefix = prefix
+        self._ended: dict[str, tuple[Any, Row, list[Row]]] = {}  # by id: what its hash said, and the rows made of it
 
     def close(self) -> None:
         """Close the connections to Redis."""
@@ -152,17 +152,25 @@ class RqSource(ForeignSource):
                     found[(text(member) or "").partition(":")[0]] = score if registry == "scheduled" else None
         return found
 
-    def _jobs_and_attempts(self) -> Iterator[tuple[Row, list[Row]]]:
+    def _jobs_and_attempts(self) -> list[tuple[Row, list[Row]]]:
+        """All jobs with their tries. Of one that has ended only the hash is fetched again, to see if it changed."""
         due = self._job_ids()
         keys = {each: self._key("job", each) for each in due}
-        plain = self._redis.many(("HMGET", key, *records.FIELDS) for key in keys.values())
-        results = self._redis.many(("XRANGE", self._key("results", each), "-", "+") for each in keys)
-        payloads = self._payloads(keys)
-        for each, values, stream in zip(keys, plain, results, strict=True):
-            facts = dict(zip(records.FIELDS, values or [None] * len(records.FIELDS), strict=True))
-            if facts["status"] or facts["created_at"]:  # else it was dropped, and only a registry still names it
-                job = records.job(each, facts, payloads.get(each), due[each])
-                yield job, records.attempts(job, stream or [])
+        answers = self._redis.many(("HMGET", key, *records.FIELDS) for key in keys.values())
+        # One of which nothing is left was dropped, and only a registry still names it.
+        facts = {each: tuple(values) for each, values in zip(keys, answers, strict=True) if values and any(values)}
+        known = {each: self._ended[each] for each, values in facts.items() if self._ended.get(each, ((),))[0] == values}
+        news = {each: keys[each] for each in facts if each not in known}
+        results = self._redis.many(("XRANGE", self._key("results", each), "-", "+") for each in news)
+        payloads = self._payloads(news)
+        self._ended, found = known, [known[each][1:] for each in known]
+        for each, stream in zip(news, results, strict=True):
+            job = records.job(each, dict(zip(records.FIELDS, facts[each], strict=True)), payloads.get(each), due[each])
+            attempts = records.attempts(job, stream or [])
+            found.append((job, attempts))
+            if finished(job["state"]):
+                self._ended[each] = (facts[each], job, attempts)
+        return found
 
     def _payloads(self, keys: dict[str, str]) -> dict[str, bytes]:
         """The payloads of jobs that are not too large to be fetched for a name."""

@@ -11,6 +11,7 @@ import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from itertools import groupby
 from queue import SimpleQueue
 from typing import Any, NamedTuple
 
@@ -40,6 +41,8 @@ def read(database: Database, wanted: Packed) -> dict[str, Any]:
 
     Raises UnreadableError, or an error of sqlite3, if they have to be fetched in another way.
     """
+    import pandas as pd  # noqa: F401 - not by several threads at once
+
     with _sessions(database, wanted) as sessions:
         parts = _parts(sessions[0], wanted)
         if len(sessions) == 1:
@@ -85,8 +88,14 @@ class _Session:
             tables, values = f"{tables} AND {wanted.key} BETWEEN ? AND ?", [*values, low, high]
         rows = self._copy(f"{wanted.select} {tables}", values, len(wanted.kinds))
         table = Table(self.connection.serialize(name=_NAME), rows, len(wanted.kinds))
-        read = {"number": table.numbers, "text": table.texts, "object": table.objects}
-        return {name: read[kind]() for name, kind in wanted.kinds.items()}
+        found: dict[str, Any] = {}
+        for kind, names in groupby(wanted.kinds, key=lambda name: wanted.kinds[name]):
+            group = list(names)
+            if kind == "text":
+                found.update(zip(group, table.texts(len(group)), strict=True))
+            else:
+                found.update((name, table.numbers() if kind == "number" else table.objects()) for name in group)
+        return found
 
     def _copy(self, statement: str, values: Sequence[Any], columns: int) -> int:
         """Copy rows to the table in memory; how many they are."""

@@ -8,6 +8,7 @@ is expected here is refused with `UnreadableError`, and the rows are fetched one
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
@@ -20,11 +21,11 @@ _PAGE_HEADER = 8  # bytes, before the places of its cells
 _OVERFLOWS = PAGE_SIZE - 35  # bytes of a row, beyond which it goes on elsewhere
 _SIZES = (0, 1, 2, 3, 4, 6, 8, 8, 0, 0, 0, 0)  # bytes of values by serial type; from 12 on it tells the length
 _REAL, _ZERO, _TEXT = 7, 8, 13  # serial types; texts are the odd ones from 13 on
-_LONGEST = 64  # bytes of a text that is compared in words; longer ones become objects first
+_LONGEST = 128  # bytes of a text that is compared in words; longer ones become objects first
 _PAD = 2 * _LONGEST  # bytes behind the last page, so that whole words can be read there
 _SEPARATOR = 0x1F  # between texts that become objects together
-# Odd, so that no bit of a word gets lost; one for each word of a text, and one for its length.
-_FACTORS = tuple(0x9E3779B97F4A7C15 * (2 * n + 1) & (2**64 - 1) for n in range(_LONGEST // 8 + 1))
+# Odd, so that no bit of a word gets lost; enough for the words of a text, those of its types, and its length.
+_FACTORS = tuple(0x9E3779B97F4A7C15 * (2 * n + 1) & (2**64 - 1) for n in range(2 * _LONGEST // 8))
 
 
 class UnreadableError(NbflowError):
@@ -85,6 +86,7 @@ class Table:
         self._head: Any = None  # serial types of all columns, one byte for each, if that is how they are stored
         if rows and (header == columns + 1).all():
             self._head = self._gathered(record + 1, columns)
+        self._head_at = record + 1
         self._column = 0
 
     def numbers(self) -> Any:
@@ -96,21 +98,40 @@ class Table:
             return np.zeros(0)
         if types.max() >= _TEXT - 1:
             raise UnreadableError("A column of numbers holds something else.")
-        first = types[0]
-        if first == 0 and not types.any():
-            return np.full(self.length, np.nan)
+        first, alike = int(types[0]), bool((types == types[0]).all())
+        if alike and first in (0, _ZERO, _ZERO + 1):  # the types of nothing, 0 and 1 say all; there is no value
+            return np.full(self.length, float(first - _ZERO) if first else np.nan)
         word = self._gathered(at + sizes - 8, 8).view(">u8")[:, 0].astype("<u8")  # it ends with the value's last byte
-        if first == _REAL and (types == _REAL).all():
+        if alike and first == _REAL:
             return word.view(np.float64)
         shift = (64 - 8 * np.asarray(sizes, dtype=np.int64)) & 63
-        whole = (word.view(np.int64) << shift) >> shift
-        small = types.astype(np.int64) - _ZERO  # the serial types of 0 and 1 say all; there is no value
-        found = np.where(types == _REAL, word.view(np.float64), np.where(small >= 0, small, whole))
-        found[types == 0] = np.nan
-        return found
+        whole = ((word.view(np.int64) << shift) >> shift).astype(np.float64)
+        if alike:
+            return whole
+        real, small = types == _REAL, types >= _ZERO
+        whole[real] = word.view(np.float64)[real]
+        whole[small] = types[small] - _ZERO
+        whole[types == 0] = np.nan
+        return whole
 
-    def texts(self) -> Texts:
-        """The next column, of texts. Fast if they repeat, or are missing."""
+    def texts(self, count: int = 1) -> list[Texts]:
+        """The next `count` columns, of texts. Fast if they repeat, or are missing.
+
+        Columns that lie side by side are compared as one, so that what they cost is hardly more than one costs.
+        """
+        import numpy as np
+
+        lengths = self._lengths(count) if self._head is not None and count > 1 else None
+        if lengths is None or int(lengths.max()) > _LONGEST:
+            return [self._one_text() for _ in range(count)]
+        at, heads = self._value_at, self._head_at + self._column
+        words = [*self._words(at, lengths, int(lengths.max())).T, *self._words(heads, np.int64(count), count).T]
+        codes, first = _alike(words, lengths)
+        few = self._rows(first)
+        self._value_at, self._column = at + lengths, self._column + count
+        return [column._replace(codes=column.codes.take(codes)) for column in (few._one_text() for _ in range(count))]
+
+    def _one_text(self) -> Texts:
         import numpy as np
 
         there, at, sizes = self._texts()
@@ -122,6 +143,21 @@ class Table:
         codes = np.full(self.length, -1, dtype=np.int32)
         codes[there] = found
         return Texts(codes, names)
+
+    def _lengths(self, count: int) -> Any:
+        """Bytes of the next `count` columns together."""
+        import numpy as np
+
+        sizes = np.array([_size_of(serial_type) for serial_type in range(128)], dtype=np.int64)
+        heads = self._head[:, self._column : self._column + count]
+        return sum((sizes.take(heads[:, number]) for number in range(1, count)), sizes.take(heads[:, 0]))
+
+    def _rows(self, rows: Any) -> Table:
+        """A table of some of the rows, at the same column."""
+        found = copy.copy(self)
+        found.length = len(rows)
+        found._value_at, found._head, found._head_at = self._value_at[rows], self._head[rows], self._head_at[rows]
+        return found
 
     def objects(self) -> Any:
         """The next column, of texts, most of which are different: an array of str, None where it is missing."""
@@ -154,25 +190,15 @@ class Table:
         if longest > _LONGEST:
             found, names = pd.factorize(np.array(self._strings(at, sizes), dtype=object))
             return found.astype(np.int32), list(names)
-        words = self._words(at, sizes, (longest + 7) // 8)
-        if (words == words[0]).all() and (sizes == sizes[0]).all():
-            return np.zeros(len(at), dtype=np.int32), self._strings(at[:1], sizes[:1])
-        mixed = sizes.astype(np.uint64) * np.uint64(_FACTORS[-1])
-        for column, factor in zip(words.T, _FACTORS, strict=False):
-            mixed += column * np.uint64(factor)
-        codes, values = pd.factorize(mixed)
-        first = np.empty(len(values), dtype=np.int64)
-        first[codes[::-1]] = np.arange(len(codes) - 1, -1, -1)  # what is written last stays: the first row of each
-        if (words[first].take(codes, axis=0) != words).any() or (sizes[first].take(codes) != sizes).any():
-            raise UnreadableError("Two texts cannot be told apart by their sums.")
-        return codes.astype(np.int32), self._strings(at[first], sizes[first])
+        codes, first = _alike([*self._words(at, sizes, longest).T], sizes)
+        return codes, self._strings(at[first], sizes[first])
 
-    def _words(self, at: Any, sizes: Any, count: int) -> Any:
-        """Texts as `count` words of eight bytes each, zeros behind their ends."""
+    def _words(self, at: Any, sizes: Any, longest: int) -> Any:
+        """Texts of so many bytes at most as words of eight bytes each, zeros behind their ends."""
         import numpy as np
 
         masks = np.array([2 ** (8 * n) - 1 for n in range(9)], dtype=np.uint64)
-        words = self._gathered(at, 8 * max(count, 1)).view("<u8")
+        words = self._gathered(at, max(longest + 7, 8) & ~7).view("<u8")
         for number in range(words.shape[1]):
             words[:, number] &= masks[np.clip(sizes - 8 * number, 0, 8)]
         return words
@@ -245,6 +271,28 @@ class Table:
         shape = (len(self._bytes) - count + 1,)
         windows: Any = np.ndarray(shape, dtype=f"V{count}", buffer=self._image, strides=(1,))
         return windows[at].view(np.uint8).reshape(len(at), count)
+
+
+def _alike(words: Sequence[Any], sizes: Any) -> tuple[Any, Any]:
+    """For each text its number among the different ones, and the first row of each of those.
+
+    `words`: columns of eight bytes each; `sizes`: bytes of the texts.
+    """
+    import numpy as np
+    import pandas as pd
+
+    columns = [*words, sizes]
+    if all((column == column[0]).all() for column in columns):
+        return np.zeros(len(sizes), dtype=np.int32), np.zeros(1, dtype=np.int64)
+    mixed = np.zeros(len(sizes), dtype=np.uint64)
+    for column, factor in zip(columns, _FACTORS, strict=False):
+        mixed += column.astype(np.uint64, copy=False) * np.uint64(factor)
+    codes, values = pd.factorize(mixed)
+    first = np.empty(len(values), dtype=np.int64)
+    first[codes[::-1]] = np.arange(len(codes) - 1, -1, -1)  # what is written last stays: the first row of each
+    if any((column[first].take(codes) != column).any() for column in columns):
+        raise UnreadableError("Two texts cannot be told apart by their sums.")
+    return codes.astype(np.int32), first
 
 
 def _size_of(serial_type: int) -> int:

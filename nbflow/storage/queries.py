@@ -101,10 +101,10 @@ class _Statement:
     def __init__(self, selection: Selection, query: Query, *, has_jobs: bool) -> None:
         wanted = query.columns or tuple(selection.columns)
         self._selection = selection
-        # What rows are sorted by is always read.
+        # What rows are sorted by is always read. Texts lie side by side: that is how they are read fastest.
         self._columns = {
             name: column
-            for name, column in selection.columns.items()
+            for name, column in sorted(selection.columns.items(), key=lambda item: item[1].kind, reverse=True)
             if name in wanted or name == selection.begins_name
         }
         self.kinds = {name: column.kind for name, column in self._columns.items()}

@@ -131,7 +131,8 @@ def floor(file: str, times: str, what: str) -> dict[str, float]:
         statement = f"SELECT {', '.join(plotted)} FROM tasks"
     else:
         statement = f"SELECT {', '.join(f'max({name})' for name in (every if what == 'all' else plotted))} FROM tasks"
-    return {"seconds": statistics.median(_timed(connection.execute(statement).fetchall) for _ in range(int(times)))}
+    seconds = [_timed(lambda: connection.execute(statement).fetchall()) for _ in range(int(times))]
+    return {"seconds": statistics.median(seconds)}
 
 
 def _timed(action: Any) -> float:

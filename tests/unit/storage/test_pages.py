@@ -44,7 +44,7 @@ def test_columns_are_read_as_they_were_written(rows):
     table = table_of(rows, 4)
     columns = list(zip(*rows, strict=True)) or [(), (), (), ()]
     np.testing.assert_array_equal(table.numbers(), numbers_of(columns[0]))
-    assert texts_of(table.texts()) == list(columns[1])
+    assert texts_of(table.texts()[0]) == list(columns[1])
     np.testing.assert_array_equal(table.numbers(), numbers_of(columns[2]))
     assert table.objects().tolist() == list(columns[3])
 
@@ -55,8 +55,26 @@ def test_tables_of_any_size_are_read_whole_and_in_order(count):
     table = table_of(rows)
     np.testing.assert_array_equal(table.numbers(), [row[0] for row in rows])
     assert table.objects().tolist() == [row[1] for row in rows]
-    assert texts_of(table.texts()) == [row[2] for row in rows]
+    assert texts_of(table.texts()[0]) == [row[2] for row in rows]
     np.testing.assert_array_equal(table.numbers(), [row[3] for row in rows])
+
+
+TYPES = st.sampled_from(["int", "builtins.str", "", None, "é", "x" * 57, "x" * 58, "y" * 100])
+
+
+@given(st.lists(st.tuples(TYPES, TYPES, TYPES, st.integers(0, 3)), min_size=1, max_size=40))
+def test_columns_of_texts_side_by_side_are_read_together(rows):
+    table = table_of(rows)
+    assert [texts_of(column) for column in table.texts(3)] == [list(column) for column in zip(*rows, strict=True)][:3]
+    np.testing.assert_array_equal(table.numbers(), [row[3] for row in rows])
+
+
+def test_texts_of_one_column_are_not_taken_for_those_of_the_next():
+    rows = [("ab", "c", 1.0), ("a", "bc", 2.0), (None, "abc", 3.0), ("abc", None, 4.0), ("abc", "", 5.0)]
+    table = table_of(rows)
+    first, second = table.texts(2)
+    assert texts_of(first) == [row[0] for row in rows]
+    assert texts_of(second) == [row[1] for row in rows]
 
 
 def test_pages_are_followed_wherever_the_database_puts_them():

@@ -1,4 +1,4 @@
-"""`nbflow runs`, `show` and `graph`."""
+"""`nbflow runs`, `show`, `graph` and `gantt`."""
 
 from __future__ import annotations
 
@@ -29,6 +29,7 @@ def add_to(app: typer.Typer) -> None:
     app.command("runs")(runs)
     app.command("show")(show)
     app.command("graph")(graph)
+    app.command("gantt")(gantt)
 
 
 def runs(
@@ -128,6 +129,41 @@ def graph(
         print_json([dataclasses.asdict(node) for node in picture.nodes])
     else:
         typer.echo(picture.text())
+
+
+def gantt(
+    run_id: RunId,
+    lanes: Annotated[
+        str, typer.Option("--lanes", metavar="BY", help="Lanes by worker, queue, step, flow, run or task.")
+    ] = "worker",
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            "--out", metavar="FILE", help="Write it as .svg, .html, .png or .json (for ui.perfetto.dev)."
+        ),
+    ] = None,
+    db: Db = None,
+    as_json: Json = False,
+) -> None:
+    """Draw the attempts of a run as bars over time.
+
+    nbflow gantt last
+
+    nbflow gantt last --lanes step --out run.svg
+    """
+    from nbflow.client.run import find
+
+    chart = find(run_id, db=db).gantt(lanes=lanes)
+    if out is not None:
+        try:
+            chart.save(writable(out, "--out"))
+        except OSError as error:
+            raise ConfigError(f"{out} cannot be written: {error}.") from error
+        console().print(f"written: {out}", markup=False)
+    elif as_json:
+        typer.echo(chart.bars.to_json(orient="records"))
+    else:
+        typer.echo(chart.to_text())
 
 
 def _runs_table(found: list[Run]) -> Table:

@@ -161,6 +161,9 @@ def test_a_flow_of_a_file_in_a_folder_is_found_again_with_its_present_code(proje
         (["show", "last", "--db", "none.db"], 4, "There is no database"),
         (["show", "last", "--db", "flows.py"], 4, "not an SQLite database"),
         (["graph", "last", "--svg", "no/where.svg"], 2, "--svg"),
+        (["gantt", "last", "--out", "no/where.svg"], 2, "--out"),
+        (["gantt", "last", "--out", "run.bmp"], 2, "suffix"),
+        (["gantt", "last", "--lanes", "colour"], 2, "colour"),
         (["gc", "--older-than", "soon"], 2, "30d"),
     ],
 )
@@ -210,6 +213,14 @@ def test_logs_of_all_tasks_say_whose_they_are(ran):
     assert ran.run("logs", "last").stdout == "load#1 | loading x\n"
     assert ran.run("logs", "last", "load").stdout == "loading x\n"
     assert json.loads(ran.run("logs", "last", "--json").stdout)["stream"] == "stdout"
+
+
+def test_gantt_draws_the_attempts_of_a_run(ran):
+    assert "attempts" in ran.run("gantt", "last").stdout
+    assert ran.run("gantt", "last", "--lanes", "step", "--out", "run.svg").returncode == 0
+    assert "<svg" in (ran.folder / "run.svg").read_text()
+    bars = json.loads(ran.run("gantt", "last", "--json").stdout)
+    assert {bar["kind"] for bar in bars} >= {"running"}
 
 
 def test_graph_draws_a_run_and_a_flow_before_any_run(ran):
@@ -280,7 +291,7 @@ def test_control_c_keeps_what_is_finished_and_says_how_to_go_on(flows):
 
 
 def test_every_command_explains_itself(project):
-    names = ["run", "resume", "runs", "show", "logs", "graph", "doctor", "gc"]
+    names = ["run", "resume", "runs", "show", "logs", "graph", "gantt", "doctor", "gc"]
     assert "Exit codes" in project.run("--help").stdout
     for name in names:
         assert "Usage: " in project.run(name, "--help").stdout

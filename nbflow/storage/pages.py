@@ -24,8 +24,7 @@ _REAL, _ZERO, _TEXT = 7, 8, 13  # serial types; texts are the odd ones from 13 o
 _LONGEST = 128  # bytes of a text that is compared in words; longer ones become objects first
 _PAD = 2 * _LONGEST  # bytes behind the last page, so that whole words can be read there
 _SEPARATOR = 0x1F  # between texts that become objects together
-# Odd, so that no bit of a word gets lost; enough for the words of a text, those of its types, and its length.
-_FACTORS = tuple(0x9E3779B97F4A7C15 * (2 * n + 1) & (2**64 - 1) for n in range(2 * _LONGEST // 8))
+_ODD = 0x9E3779B97F4A7C15  # multiplying by it loses no bit
 
 
 class UnreadableError(NbflowError):
@@ -285,14 +284,22 @@ def _alike(words: Sequence[Any], sizes: Any) -> tuple[Any, Any]:
     if all((column == column[0]).all() for column in columns):
         return np.zeros(len(sizes), dtype=np.int32), np.zeros(1, dtype=np.int64)
     mixed = np.zeros(len(sizes), dtype=np.uint64)
-    for column, factor in zip(columns, _FACTORS, strict=False):
-        mixed += column.astype(np.uint64, copy=False) * np.uint64(factor)
+    for column in columns:
+        mixed = _mixed(mixed, column.astype(np.uint64, copy=False))
     codes, values = pd.factorize(mixed)
     first = np.empty(len(values), dtype=np.int64)
     first[codes[::-1]] = np.arange(len(codes) - 1, -1, -1)  # what is written last stays: the first row of each
     if any((column[first].take(codes) != column).any() for column in columns):
         raise UnreadableError("Two texts cannot be told apart by their sums.")
     return codes.astype(np.int32), first
+
+
+def _mixed(sums: Any, words: Any) -> Any:
+    """Sums with one more word of each text. Of one sum, different words make different ones."""
+    import numpy as np
+
+    found = (sums ^ words) * np.uint64(_ODD)
+    return found ^ (found >> np.uint64(29))  # else the high bits of a word would never reach the low ones of a sum
 
 
 def _size_of(serial_type: int) -> int:

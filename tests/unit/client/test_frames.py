@@ -222,7 +222,8 @@ def test_only_the_columns_that_were_asked_for_are_read(source):
     assert frame.flow.tolist() == ["training"]
 
 
-def test_large_tables_are_read_in_parts_and_in_order(tmp_path, monkeypatch):
+def test_large_tables_are_read_in_parts_and_in_order(tmp_path, monkeypatch, caplog):
+    caplog.set_level("DEBUG", "nbflow")
     monkeypatch.setattr(packed, "_PART", 100)
     tasks = [records.task(seq, "run0", created_at=BEGAN + (seq * 7919) % 1000) for seq in range(1, 951)]
     with open_database(f"sqlite:///{tmp_path / 'x.db'}") as database:
@@ -231,9 +232,11 @@ def test_large_tables_are_read_in_parts_and_in_order(tmp_path, monkeypatch):
     assert (len(frame), total) == (950, 950)
     assert frame.created_at.is_monotonic_increasing
     assert set(frame.seq) == set(range(1, 951))
+    assert "one by one" not in caplog.text
 
 
-def test_one_large_run_is_read_in_parts_and_nothing_of_others(tmp_path, monkeypatch):
+def test_one_large_run_is_read_in_parts_and_nothing_of_others(tmp_path, monkeypatch, caplog):
+    caplog.set_level("DEBUG", "nbflow")
     monkeypatch.setattr(packed, "_PART", 100)
     runs = [records.run(name) for name in ("run0", "run1")]
     tasks = [records.task(seq, run.id, created_at=BEGAN + seq) for run in runs for seq in range(1, 351)]
@@ -245,6 +248,7 @@ def test_one_large_run_is_read_in_parts_and_nothing_of_others(tmp_path, monkeypa
         frame, _ = source.frame("attempts", Query(run="run1"))
     assert len(frame) == 700
     assert set(frame.run) == {"run1"}
+    assert "one by one" not in caplog.text
 
 
 def test_rows_that_cannot_be_read_from_pages_are_fetched(tmp_path):

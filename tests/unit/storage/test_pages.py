@@ -124,17 +124,20 @@ def test_rows_that_are_not_all_there_are_refused():
 
 
 def test_two_texts_of_one_sum_are_refused_and_not_mixed_up():
-    first, second = (factor for factor in pages._FACTORS[:2])
-    step = second * pow(first, -1, 2**64)
-    words = (0x6161616161616161, 0x6161616161616161)
-    others = (
-        ((words[0] - change * step) % 2**64, words[1] + change) for change in range(1, 2**18) if change % 256 < 20
-    )
-    other = next(pair for pair in others if all(byte < 128 for word in pair for byte in word.to_bytes(8, "little")))
-    one, two = (b"".join(word.to_bytes(8, "little") for word in pair).decode() for pair in (words, other))
+    begins = np.array([int.from_bytes(b"%08d" % n, "little") for n in range(20_000)], dtype=np.uint64)
+    sums = pages._mixed(np.zeros(len(begins), dtype=np.uint64), begins)
+    ends = sums ^ sums[0] ^ begins[0]  # what has to follow each beginning, so that all have the sum of the first
+    other = next(n for n in range(1, len(ends)) if max(int(ends[n]).to_bytes(8, "little")) < 128)
+    one, two = (b"".join(int(word[n]).to_bytes(8, "little") for word in (begins, ends)).decode() for n in (0, other))
     assert one != two
     with pytest.raises(UnreadableError, match="cannot be told apart"):
         table_of([(one,), (two,)]).texts()
+
+
+def test_many_texts_that_differ_in_few_digits_have_sums_of_their_own():
+    rows = [(f"6fc4{n % 97:08x}", f"step#{n * 7919 % 5003}", f"threads-{n % 13}") for n in range(20_000)]
+    table = table_of(rows)
+    assert [texts_of(column) for column in table.texts(3)] == [list(column) for column in zip(*rows, strict=True)]
 
 
 def test_columns_are_joined_and_translated_text_by_text():

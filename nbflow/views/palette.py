@@ -42,3 +42,29 @@ FILL = {
     "skipped": "#bfbfbf",
     "expired": "#bfbfbf",
 }
+
+# On dark ground some of them need more light.
+FILL_DARK = FILL | {
+    "planned": "#9a9a9a",
+    "pending": "#9a9a9a",
+    "running": "#3d9fdd",
+    "succeeded": "#1cae85",
+    "failed": "#e8702a",
+    "skipped": "#6e6e6e",
+    "expired": "#6e6e6e",
+}
+
+PLAIN = ("#4477aa", "#6699cc")  # of what has no state, on light and on dark ground
+
+# Where many share a place, the first of these is what is shown there.
+WORST_FIRST = (
+    "failed",
+    "timed_out",
+    "expired",
+    "cancelled",
+    "skipped",
+    "running",
+    "ready",
+    "pending",
+    "succeeded",
+)

@@ -66,7 +66,7 @@ def as_in_kernel() -> None:
     if "matplotlib.pyplot" in sys.modules:
         importlib.import_module("matplotlib").interactive(True)
     if "pandas" in sys.modules:
-        config: Any = importlib.import_module("pandas._config.config")
+        config = _pandas_config()
         option = "display.max_columns"
         if config._registered_options[option].defval == 0 and config.get_option(option) == 0:
             config.set_option(option, 20)
@@ -180,7 +180,7 @@ def _defaults(keys: set[str]) -> dict[str, Any]:
     """The settings of libraries that were imported just now, as they are on import."""
     found: dict[str, Any] = {}
     if "pandas" in keys:
-        config: Any = importlib.import_module("pandas._config.config")
+        config = _pandas_config()
         found["pandas"] = {key: config._registered_options[key].defval for key in _pandas_options()}
     if "numpy_print" in keys:
         found["numpy_print"] = {
@@ -199,9 +199,15 @@ def _defaults(keys: set[str]) -> dict[str, Any]:
 
 def _pandas_options() -> dict[str, Any]:
     # pandas has no public way to list its options.
-    config: Any = importlib.import_module("pandas._config.config")
+    config = _pandas_config()
 
     return {key: config.get_option(key) for key in config._registered_options if key not in config._deprecated_options}
+
+
+def _pandas_config() -> Any:
+    # All of pandas first: if another thread imports it just now, each would wait for the other's part, and one fails.
+    importlib.import_module("pandas")
+    return importlib.import_module("pandas._config.config")
 
 
 def _cwd() -> str:

@@ -6,6 +6,7 @@ import builtins
 import json
 import os
 import sys
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import cache
@@ -93,6 +94,22 @@ class CellShell(InteractiveShell):
         self.emit("error", json.dumps(content))
 
 
+class _Instance:
+    """What `get_ipython` finds while a cell runs: the cell and the threads that it begins find the cell's shell.
+
+    Threads that were there before find the kernel's own. Its user goes on while a flow runs, and displays things.
+    """
+
+    def __init__(self, mine: CellShell, kernels: InteractiveShell | None) -> None:
+        self._mine = mine
+        self._kernels = kernels
+        self._earlier = frozenset(threading.enumerate()) - {threading.current_thread()}
+
+    def __get__(self, instance: object, owner: type) -> InteractiveShell:
+        others = self._kernels is not None and threading.current_thread() in self._earlier
+        return cast("InteractiveShell", self._kernels if others else self._mine)
+
+
 # By this name libraries know that they are in a notebook, and show things accordingly.
 CellShell.__name__ = "ZMQInteractiveShell"
 
@@ -129,7 +146,7 @@ def running(namespace: Namespace, emit: Emit, earlier: Sequence[CellSource] = ()
     _fill(namespace.globals, mine, earlier)
     mine.user_ns_hidden = {name: namespace.globals[name] for name in ("In", "Out", "get_ipython", "exit", "quit")}
     others = {kind: kind.__dict__.get("_instance") for kind in InteractiveShell._walk_mro()}
-    setattr(InteractiveShell, "_instance", mine)  # noqa: B010 - traitlets declares it as None
+    setattr(InteractiveShell, "_instance", _Instance(mine, others[InteractiveShell]))  # noqa: B010 - declared as None
     sys.modules["__main__"] = namespace.module
     _prepare_figures(mine)
     figures = _no_figures()

@@ -160,17 +160,19 @@ class _Planner:
             if found is not None and len(found.names & facts.compared) > 1:
                 self._matters(found, position)
         touched: set[str] = set()
+        bound: set[str] = set()  # names whose values are of this step, whatever they share
         before = self.seen_ends[-1] if self.seen_ends else {}
         for event in facts.events:
             found = self.groups.get(event.names[0])
             if event.kind == "bind" and event.certain:
                 self._leave(event.names[0])
+                bound.add(event.names[0])
             elif event.kind in {"link", "share"}:
                 _join(self.groups, position, event.names)
                 if self.steps[position].cells[0].number == GIVEN:
                     _join(self.objects, position, event.names)
-            elif event.kind == "change" or found is not None:
-                # A name that may keep its objects passes them on, together with the others that share them.
+            elif event.kind == "change" or (found is not None and event.names[0] not in bound):
+                # A name that may keep its objects from before passes them on, together with the others that share them.
                 touched.update(found.names if found is not None else event.names)
                 if found is not None:
                     self._matters(found, position)

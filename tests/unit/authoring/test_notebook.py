@@ -58,3 +58,11 @@ def test_a_final_value_that_cannot_be_kept_says_why(tmp_path: Path) -> None:
     run, _ = execute(book(tmp_path, "g = (n for n in range(3))"), tmp_path)
     with pytest.raises(NotebookError, match="generator"):
         values_of(run)["g"]
+
+
+def test_the_models_of_the_quickstart_are_trained_side_by_side():
+    notebook = Path(__file__).parents[3] / "notebooks" / "quickstart.ipynb"
+    nodes = {node.label: node for node in from_notebook(notebook).graph().nodes}
+    before = {nodes["parameters"].id, nodes["prepare"].id}
+    for model in ("logistic", "forest", "boosting", "neighbours"):
+        assert set(nodes[model].upstream) == before

@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 import threading
 import time
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from nbflow.client.sources import OWN
 from nbflow.client.task import Task
 from nbflow.model.errors import NbflowError
 from nbflow.model.queries import Query
@@ -15,6 +17,7 @@ from nbflow.model.states import State
 if TYPE_CHECKING:
     import pandas as pd
 
+    from nbflow.client.queue_client import QueueClient
     from nbflow.client.run import Run
     from nbflow.views.gantt import Gantt
     from nbflow.views.gantt.critical import Links
@@ -36,6 +39,18 @@ def run_gantt(run: Run, **options: Any) -> Gantt:
     options.setdefault("now", now)
     feed = None if over else lambda chart: follow(run, chart)
     return gantt(frame, links=_links(run), handle=lambda row: _task(run, row), feed=feed, **options)
+
+
+def handle_of(client: QueueClient) -> Callable[[dict[str, Any]], Any] | None:
+    """What makes a handle of a clicked row; None for queues of other kinds, which have none."""
+    if client.kind != OWN:
+        return None
+
+    def handle(row: dict[str, Any]) -> Any:
+        run = row.get("run")
+        return client.task(run, row["task"]) if isinstance(run, str) and run else client.job(row["task"])
+
+    return handle
 
 
 def follow(run: Run, chart: Gantt) -> None:

@@ -179,8 +179,10 @@ class QueueClient:
 
         lanes: "worker", "queue", "step", "flow" or "run". Further arguments are those of `nbflow.views.gantt.gantt`.
         """
+        from nbflow.client.charts import handle_of
         from nbflow.views.gantt import gantt
 
+        wanted.setdefault("handle", handle_of(self))
         filtering = {name: wanted.pop(name) for name in list(wanted) if name in _FILTERS}
         return gantt(self.attempts(**filtering), lanes=lanes, title=title, **wanted)
 

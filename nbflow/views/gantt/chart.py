@@ -19,6 +19,7 @@ from nbflow.views.gantt.live import Live
 from nbflow.views.gantt.look import Look
 from nbflow.views.gantt.rows import Rows
 from nbflow.views.gantt.table import bars
+from nbflow.views.words import one_line
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -70,14 +71,22 @@ def gantt(
         title=title or "",
         lanes=kind,
         kind="attempts" if found.attempt else "rows",
-        total=total,
+        total=frame.attrs.get("total") if total is None else total,
         zone_name="" if rows.scale == "naive" else tz,
         height=height,
         states=tuple(rows.states.texts),
+        untold=_untold(frame),
     )
+    now = frame.attrs.get("read_at") if now is None and rows.scale == "clock" else now
     live = Live(rows, look, _now(rows) if now is None else now, links)
     live.handle = handle
     return Gantt(live, feed)
+
+
+def _untold(frame: pd.DataFrame) -> tuple[str, ...]:
+    """What frames of `QueueClient` tell about what their queue cannot tell."""
+    missing = frame.attrs.get("missing", {})
+    return tuple(one_line(f"{name.rpartition('.')[2]}: {reason}", 200) for name, reason in missing.items())
 
 
 def _now(rows: Rows) -> float:

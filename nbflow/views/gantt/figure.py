@@ -35,7 +35,7 @@ def figure(rows: Rows, look: Look, now: float) -> Any:
     lanes = lay_out(rows, look.lanes) if rows.count else []
     bars = _Bars(rows, look, now, lanes)
     drawn = go.Figure(list(bars.traces()))
-    said = [f"<sub>⚠ {_escaped(note)}</sub>" for note in notes(rows, look.total)]
+    said = [f"<sub>⚠ {_escaped(note)}</sub>" for note in notes(rows, look)]
     title = "<br>".join(filter(None, (_escaped(look.title), *said)))
     drawn.update_layout(
         barmode="overlay", bargap=0, title=title or None, hovermode="closest", template="plotly_white",

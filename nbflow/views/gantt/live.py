@@ -152,7 +152,7 @@ class Live:
             "kinds": [[kind, _TITLES.get(kind, plain(kind))] for kind in rows.lanes],
             "missing": {kind: missing(kind) for kind in ("", *rows.lanes)},
             "states": as_json(look),
-            "notes": text.notes(rows, look.total),
+            "notes": text.notes(rows, look),
             "scale": rows.scale,
             "zone": look.zone_name,
             "path": path,

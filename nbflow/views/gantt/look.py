@@ -26,6 +26,7 @@ class Look:
     zone_name: str | None  # None: the local one; "": times have no zone and are shown as they read
     height: int | None  # pixels; None: as many as the lanes need, up to a limit
     states: tuple[str, ...]  # all that occur or may occur, by number
+    untold: tuple[str, ...] = ()  # what the source of the frame cannot tell, and why
 
     @property
     def zone(self) -> tzinfo | None:

@@ -86,7 +86,7 @@ class Still:
     @cached_property
     def notes(self) -> list[str]:
         """What the reader has to know."""
-        found = notes(self.rows, self.look.total)
+        found = notes(self.rows, self.look)
         if self.hidden:
             shown, every = len(self.lanes), len(self._lanes)
             found.append(f"{shown:,} of {every:,} lanes are shown here; the live chart and to_svg() have all.")

@@ -12,10 +12,10 @@ def counted(count: int, what: str) -> str:
     return f"{count:,} {what}{'' if count == 1 else 's'}"
 
 
-def notes(rows: Rows, total: int | None) -> list[str]:
+def notes(rows: Rows, look: Look) -> list[str]:
     """What the reader has to know about bars that are not there, or not as the data says."""
     found = []
-    drawn = rows.count
+    drawn, total = rows.count, look.total
     if total is not None and total > drawn + rows.timeless:
         found.append(f"{drawn:,} of {total:,} rows are drawn: the frame was limited to them.")
     if rows.timeless:
@@ -26,7 +26,7 @@ def notes(rows: Rows, total: int | None) -> list[str]:
         )
     if endless := int(rows["endless"].sum()):
         found.append(f"{endless:,} of {counted(drawn, 'row')} ended, nobody knows when. Marked \N{BLACK DIAMOND}.")
-    return found
+    return [*found, *look.untold]
 
 
 def summary(rows: Rows, look: Look, seconds: float) -> str:

@@ -7,8 +7,13 @@ from typing import Any
 
 import pytest
 
-from nbflow import flow, step
+from nbflow import QueueClient, flow, settings, step
 from nbflow.client.charts import follow
+from nbflow.client.task import Task
+from nbflow.queue.queue import Queue
+from nbflow.queue.worker import Worker, WorkerOptions
+from nbflow.storage import opened
+from nbflow.values.project import value_store
 from tests.servers import wait_until
 
 GO = threading.Event()
@@ -81,3 +86,22 @@ def test_a_chart_follows_its_run_from_what_waits_to_the_end():
 )
 def test_options_are_those_of_the_chart(option: dict[str, Any], text: str):
     assert text in str(training.run().gantt(**option))
+
+
+def test_a_click_on_the_chart_of_a_client_gives_the_task_or_the_job():
+    training.run()
+    job = Queue().enqueue(len, [1, 2])
+    Worker(opened.database(), value_store(settings.current()), WorkerOptions(concurrency=1, burst=True)).run()
+    with QueueClient() as client:
+        chart = client.gantt()
+        found = []
+        for row in range(len(chart.frame)):
+            chart._live.clicked(row)
+            found.append(chart.selected)
+    assert sorted(each.key for each in found if isinstance(each, Task)) == ["fetch#1", "train#1", "train#1"]
+    assert [each.id for each in found if not isinstance(each, Task)] == [job.id]
+
+
+def test_the_chart_of_a_limited_frame_says_how_many_there_are():
+    training.run()
+    assert "2 of 3 rows are drawn" in str(QueueClient().gantt(limit=2))

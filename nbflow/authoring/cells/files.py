@@ -18,6 +18,8 @@ _LIMIT = 2_000  # paths; beyond it a step counts as one that runs programs
 _WRITES = {"os.remove": 1, "os.mkdir": 1, "os.rmdir": 1, "os.truncate": 1, "shutil.rmtree": 1, "os.chmod": 1}
 _MOVES = {"os.rename", "os.link", "os.symlink", "shutil.move", "shutil.copyfile", "shutil.copytree"}
 _LISTS = {"os.listdir", "os.scandir"}
+# Programs that only tell of the machine. Libraries run them by themselves: joblib counts cores with lscpu.
+_ASKING = frozenset({"arch", "fc-list", "getconf", "hostname", "ldconfig", "lscpu", "nproc", "nvidia-smi", "uname"})
 _PROGRAMS = {"subprocess.Popen", "os.system", "os.posix_spawn", "os.exec", "os.fork", "os.forkpty", "pty.spawn"}
 
 
@@ -45,7 +47,8 @@ class Watch:
             self._changed(args[0])
             self._changed(args[1])
         elif event in _PROGRAMS:
-            self._written.add(PROGRAMS)
+            if not _only_asks(args):
+                self._written.add(PROGRAMS)
         elif event == "socket.connect":
             self._written.add(NETWORK)
         elif event == "sqlite3.connect":
@@ -74,6 +77,12 @@ class Watch:
             return None
         paths.add(found)
         return found
+
+
+def _only_asks(args: tuple[Any, ...]) -> bool:
+    """Whether a program that is run, as (path, arguments, ...), changes nothing."""
+    words = args[1] if len(args) > 1 else None
+    return isinstance(words, (list, tuple)) and bool(words) and os.path.basename(os.fsdecode(words[0])) in _ASKING
 
 
 _listener: list[Watch | None] = [None]

@@ -34,6 +34,12 @@ def test_programs_are_heard_of() -> None:
     assert PROGRAMS in watch.found().written
 
 
+def test_programs_that_only_tell_of_the_machine_are_not() -> None:
+    with watching() as watch:
+        subprocess.run(["uname", "-m"], check=True, capture_output=True)
+    assert PROGRAMS not in watch.found().written
+
+
 @pytest.mark.parametrize(
     ("first", "second", "found"),
     [

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import math
 import re
 import shlex
 from collections.abc import Mapping
@@ -11,9 +12,11 @@ from typing import Any
 
 from nbflow.model.errors import DefinitionError
 from nbflow.model.names import check_name
+from nbflow.model.policies import check_times
 
 _MAGIC = re.compile(r"\A(\s*\n)*%%step\b[ \t]*(?P<line>[^\n]*)\n?(?P<body>.*)\Z", re.DOTALL)
 _TRUE = {"true", "yes", "on", "1"}
+TIMES = ("timeout", "expires", "deadline", "heartbeat_timeout")
 _FALSE = {"false", "no", "off", "0"}
 
 
@@ -25,7 +28,10 @@ class StepOptions:
     cache: bool = False
     retries: int = 0
     delay: float = 0.0  # seconds between retries
-    timeout: float | None = None  # seconds
+    timeout: float | None = None  # seconds, as are the next three; see StepSpec
+    expires: float | None = None
+    deadline: float | None = None
+    heartbeat_timeout: float | None = None
     executor: str | None = None
     ins: tuple[str, ...] = ()  # names that it reads, though its source does not show it
     outs: tuple[str, ...] = ()  # names that it defines or changes, though its source does not show it
@@ -42,6 +48,11 @@ class StepOptions:
             elif theirs != getattr(default, item.name):
                 changes[item.name] = theirs
         return replace(self, **changes)
+
+    @property
+    def times(self) -> dict[str, float | None]:
+        """The limits in time."""
+        return {name: getattr(self, name) for name in TIMES}
 
 
 def options_of_cell(source: str, metadata: Mapping[str, Any], number: int) -> tuple[StepOptions, str]:
@@ -86,7 +97,9 @@ def _parse_words(plain: list[str], settings: list[str], where: str) -> StepOptio
     for word in settings:
         key, equals, text = word.removeprefix("--").partition("=")
         values[key] = _convert(key, text if equals else "true", where)
-    return StepOptions(**values)
+    found = StepOptions(**values)
+    check_times(where, found.times)
+    return found
 
 
 def _convert(key: str, text: str, where: str) -> Any:
@@ -97,7 +110,9 @@ def _convert(key: str, text: str, where: str) -> Any:
             return text.lower() in _TRUE
         if key == "retries" and int(text) >= 0:
             return int(text)
-        if key in {"timeout", "delay"} and float(text) >= 0:
+        if key in TIMES and 0 < float(text) < math.inf:
+            return float(text)
+        if key == "delay" and float(text) >= 0:
             return float(text)
         if key == "executor" and text:
             return text

@@ -9,15 +9,17 @@ import sys
 import threading
 from collections.abc import Callable, Iterable
 from contextvars import ContextVar, copy_context
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar, cast, overload
 
 from nbflow import settings as settings_module
 from nbflow.authoring.conceptual import conceptual_picture
-from nbflow.authoring.step import Step, by_name
+from nbflow.authoring.step import Step, by_name, seconds
 from nbflow.client.run import Run
-from nbflow.engine import detached, loader, session
-from nbflow.engine.frames import FRAME
-from nbflow.model.errors import DefinitionError, StorageError
+from nbflow.engine import detached, loader, new_runs, session
+from nbflow.engine.frames import FRAME, Frame
+from nbflow.engine.leftovers import ABANDON, POLICIES
+from nbflow.model.errors import ConfigError, DefinitionError, StorageError
 from nbflow.model.names import check_name
 from nbflow.model.specs import FlowSpec, Parameter, StepSpec
 from nbflow.running import context
@@ -31,7 +33,7 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 _PLAIN: ContextVar[bool] = ContextVar("nbflow_plain", default=False)
-RUN_OPTIONS = frozenset({"db", "executor", "workers", "tags", "listeners", "clock", "echo"})
+RUN_OPTIONS = frozenset({"db", "executor", "workers", "tags", "listeners", "clock", "echo", "on_parent_end"})
 
 
 class Flow(Generic[P, R]):
@@ -46,7 +48,9 @@ class Flow(Generic[P, R]):
     def __init__(self, spec: FlowSpec) -> None:
         self.spec = spec
         functools.update_wrapper(self, spec.function)
-        self._as_step = StepSpec(spec.name, spec.function, version=spec.version, tags=spec.tags, kind="flow")
+        self._as_step = StepSpec(
+            spec.name, spec.function, timeout=spec.timeout, version=spec.version, tags=spec.tags, kind="flow"
+        )
         loader.define(spec)
 
     def __call__(self, /, *args: P.args, **kwargs: P.kwargs) -> R:
@@ -76,8 +80,10 @@ class Flow(Generic[P, R]):
 
         Beside the flow's own arguments: `executor` ("serial", "threads", "processes", ...), `workers`, `db` (path
         or URL), `tags`, `listeners` (called with batches of events), `echo` (whether what steps print is shown as
-        it happens) and `clock`. Raises StorageError if the run could
-        not be recorded to its end, since there is no finished run then.
+        it happens) and `clock`. For a run that a step or flow of another run starts, `on_parent_end` says what becomes
+        of it if that one ends first: "abandon" it (default), "cancel" it, which its steps and flows are told and may
+        clean up after, or "terminate" it: it is cancelled at once, and the processes of its steps are killed. Raises
+        StorageError if the run could not be recorded to its end, since there is no finished run then.
         """
         options, kwargs = _split(kwargs)
         live = self._begin(args, kwargs, options)
@@ -90,8 +96,14 @@ class Flow(Generic[P, R]):
         """Start the flow in the background and return its live `Run` at once. Takes what `run` takes.
 
         With `executor="queue"` workers execute it, the flow function too: this process may end, and any worker may die.
+        Called by a flow function, it starts one run however often that function is replayed.
         """
         options, kwargs = _split(kwargs)
+        frame = FRAME.get()
+        if frame is not None:
+            options["id"], begun = _own_run(frame, self.spec.name, options)
+            if begun:
+                return Run(options["id"], db=options.get("db"))
         if (options.get("executor") or self.spec.executor or settings_module.current().executor) == "queue":
             run = detached.submit(self.spec, args, kwargs, self._run_options(args, kwargs, options))
             return Run(run, db=options.get("db"))
@@ -133,6 +145,8 @@ class Flow(Generic[P, R]):
         _check_arguments(self.spec, args, kwargs)
         tags = tuple(check_name(tag, "tag") for tag in options.get("tags", ()))
         chosen = {key: value for key, value in options.items() if key != "tags"}
+        if options.get("on_parent_end", ABANDON) not in POLICIES:
+            raise ConfigError(f"on_parent_end is one of {', '.join(POLICIES)}, not {options['on_parent_end']!r}.")
         chosen["listeners"] = tuple(chosen["listeners"]) if "listeners" in chosen else _default_listeners()
         return session.RunOptions(tags=tags, **chosen)
 
@@ -146,6 +160,13 @@ def _default_listeners() -> tuple[Listener, ...]:
     from nbflow.views.progress import RunProgress
 
     return (RunProgress(),)
+
+
+def _own_run(frame: Frame, name: str, options: dict[str, Any]) -> tuple[str, bool]:
+    """The id of the run that a flow function starts with this call, and whether it has begun already."""
+    found: str = frame.record(f"submit {name}", lambda: new_runs.new_id(frame.engine.clock))
+    frame.engine.flush()  # so that no replay starts another one
+    return found, new_runs.exists(found, options.get("db"))
 
 
 def _split(kwargs: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -185,6 +206,8 @@ def flow(
     executor: str | None = None,
     workers: int | None = None,
     tags: Iterable[str] = (),
+    timeout: float | timedelta | None = None,
+    decision_timeout: float | timedelta | None = None,
 ) -> Callable[[Callable[P, R]], Flow[P, R]]: ...
 
 
@@ -197,12 +220,18 @@ def flow(
     executor: str | None = None,
     workers: int | None = None,
     tags: Iterable[str] = (),
+    timeout: float | timedelta | None = None,
+    decision_timeout: float | timedelta | None = None,
 ) -> Any:
     """Make a function a flow. Use it bare (`@flow`) or with options.
 
     The function is plain single-threaded Python. Calls of steps in it return at once; using a result waits for it.
     name: default: the function's name. version: part of the flow's identity. executor, workers: where its steps
     run unless the call says otherwise. tags: words to find its runs by.
+    timeout: seconds (or a timedelta) that a run, or a call as a sub-flow, may take from when it begins. Then it ends as
+    timed out with StepTimeoutError, and what it called is cancelled. Its function learns of that where it calls or
+    waits for something; a run on the queue ends then though it is suspended.
+    decision_timeout: seconds (or a timedelta) that the function of a run on a worker may compute between two waits.
 
     Raises DefinitionError for functions that cannot be flows.
     """
@@ -223,6 +252,8 @@ def flow(
                 tags=tuple(check_name(tag, "tag") for tag in tags),
                 doc=inspect.getdoc(target) or "",
                 reference=reference,
+                timeout=seconds(timeout, f"timeout of flow {given!r}"),
+                decision_timeout=seconds(decision_timeout, f"decision timeout of flow {given!r}"),
             )
         )
 

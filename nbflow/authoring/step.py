@@ -15,9 +15,8 @@ from nbflow.engine.frames import FRAME
 from nbflow.engine.placeholders import is_placeholder
 from nbflow.model.errors import DefinitionError
 from nbflow.model.names import check_name
-from nbflow.model.policies import Cache, Resources, retry_policy
+from nbflow.model.policies import Cache, Resources, check_times, retry_policy
 from nbflow.model.specs import StepSpec
-from nbflow.queue.options import check_timeouts
 
 if TYPE_CHECKING:
     from nbflow.queue.job import Job
@@ -120,6 +119,9 @@ def step(
     never_retry_on: type[BaseException] | tuple[type[BaseException], ...] = (),
     timeout: float | timedelta | None = None,
     soft_timeout: float | timedelta | None = None,
+    expires: float | timedelta | None = None,
+    deadline: float | timedelta | None = None,
+    heartbeat_timeout: float | timedelta | None = None,
     queue: Any = None,
     cache: bool | float | timedelta = False,
     version: str | None = None,
@@ -142,6 +144,12 @@ def step(function: Callable[..., Any] | None = None, /, **options: Any) -> Any:
     timeout: seconds (or a timedelta) one attempt may take; then it ends with StepTimeoutError.
     soft_timeout: seconds (or a timedelta), fewer than those, after which SoftTimeoutError is raised once inside the
         function, so that it can clean up; a coroutine is cancelled at its next await.
+    expires: seconds (or a timedelta), counted from when the step is ready to run, after which it is not begun any more;
+        then it ends as expired, with JobExpiredError.
+    deadline: seconds (or a timedelta), counted from then too, in which all of its attempts have to be over: none gets
+        more time than is left, and no retry begins after it; then it ends with StepTimeoutError.
+    heartbeat_timeout: seconds (or a timedelta) that an attempt may go on without calling `nbflow.heartbeat()`; then it
+        ends as if it had hit its timeout.
     queue: the queue, or its name, that its jobs go to if the call names no other.
     cache: True to reuse the result in later runs as long as code and inputs are the same; a number of seconds or
         a timedelta limits for how long.
@@ -168,7 +176,8 @@ def step(function: Callable[..., Any] | None = None, /, **options: Any) -> Any:
 
 
 _OPTIONS = frozenset(
-    "name retries delay backoff cap jitter retry_on never_retry_on timeout soft_timeout queue "
+    "name retries delay backoff cap jitter retry_on never_retry_on timeout soft_timeout expires deadline "
+    "heartbeat_timeout queue "
     "cache version executor resources tags".split()
 )
 
@@ -183,11 +192,7 @@ def _changed(spec: StepSpec, options: dict[str, Any]) -> StepSpec:
         changes["retry"] = retry_policy(options)
     elif {"delay", "backoff", "cap", "jitter", "retry_on", "never_retry_on"} & set(options):
         raise DefinitionError(f"step {spec.name!r} says how to retry but not how often; add retries=3.")
-    for key, words in (("timeout", "timeout"), ("soft_timeout", "soft timeout")):
-        if key in options:
-            changes[key] = seconds(options[key], f"{words} of step {spec.name!r}")
-    found = {"timeout": spec.timeout, "soft_timeout": spec.soft_timeout, **changes}
-    check_timeouts(found["timeout"], found["soft_timeout"], f"step {spec.name!r}")
+    changes |= _times(spec, options)
     if options.get("queue") is not None:
         changes["queue"] = check_name(getattr(options["queue"], "name", options["queue"]), "queue")
     if "cache" in options:
@@ -198,6 +203,23 @@ def _changed(spec: StepSpec, options: dict[str, Any]) -> StepSpec:
     if "tags" in options:
         changes["tags"] = tuple(check_name(tag, "tag") for tag in options["tags"])
     return replace(spec, **changes)
+
+
+_TIMES = {
+    "timeout": "timeout", "soft_timeout": "soft timeout", "expires": "time to begin", "deadline": "deadline",
+    "heartbeat_timeout": "heartbeat timeout",
+}  # fmt: skip
+
+
+def _times(spec: StepSpec, options: dict[str, Any]) -> dict[str, float | None]:
+    """The limits in time among the options, which have to go with those that the step has."""
+    found = {
+        name: seconds(options[name], f"{words} of step {spec.name!r}")
+        for name, words in _TIMES.items()
+        if name in options
+    }
+    check_times(f"step {spec.name!r}", {name: found[name] if name in found else getattr(spec, name) for name in _TIMES})
+    return found
 
 
 def seconds(value: float | timedelta | None, what: str) -> float | None:

@@ -17,6 +17,7 @@ from nbflow.engine.attempts import Attempts
 from nbflow.engine.barriers import Waiting
 from nbflow.engine.cache import Reuse, cache_key
 from nbflow.engine.decide import Consequences, Decider, Failure, Task
+from nbflow.engine.ending import End, Ending
 from nbflow.engine.placeholders import Packed, input_digest
 from nbflow.engine.replay import stored_value
 from nbflow.engine.signals import Signals
@@ -36,7 +37,7 @@ if TYPE_CHECKING:
     from nbflow.engine.replay import History
     from nbflow.engine.stores import Stores
     from nbflow.model.ports import Clock, Executor, Report
-    from nbflow.model.records import ErrorRecord, TaskRecord
+    from nbflow.model.records import ErrorRecord
     from nbflow.values.store import ValueStore
 
 
@@ -70,16 +71,16 @@ class Engine:
         self.executors = executors
         self.announcer = announcer
         self.failed: list[Task] = []  # tasks that failed themselves, in order of finishing
-        self._stores = stores
+        self.stores = stores
         self._history = history
         self._reuse = Reuse(self, history, stores, journal)
         self._flows = flows  # starts the body of a sub-flow that is ready
         self.waiting = Waiting(self.lock)
         self._seq = history.last_seq
-        self._attempts = Attempts(self, random)
-        self._open: dict[int, Task] = {}  # by seq: not finished
+        self.attempts = Attempts(self, random)
+        self.open: dict[int, Task] = {}  # by seq: not finished; under the lock
+        self.ending = Ending(self)
         self._codes: dict[int, tuple[StepSpec, str]] = {}
-        self._cancelled: str | None = None  # the reason
         self.last_news = clock.time()  # when something was called or reported last
         self.signals = Signals(run, stores, history)
         self.bodies = 0  # flow functions that are being executed
@@ -88,7 +89,7 @@ class Engine:
 
     def admit(self, frame: Frame, spec: StepSpec, packed: Packed) -> Task:
         """Take a call made by a flow function."""
-        self._check()
+        self.check(frame)
         self.last_news = self.clock.time()
         key = frame.key(spec.name)
         known = self._history.find(key)
@@ -113,9 +114,9 @@ class Engine:
                 created_at=self.clock.time(),
             )
             if known is not None:
-                self._go_on(task, known)
+                self.attempts.go_on(task, known)
             frame.open += 1
-            self._open[seq] = task
+            self.open[seq] = task
             out = self.decider.admit(task)
             self.announcer.task(TASK_CREATED, task)
             if not out.settled and not out.ready:
@@ -124,27 +125,13 @@ class Engine:
         self.launch(out.ready, here=True)
         return task
 
-    def _go_on(self, task: Task, known: TaskRecord) -> None:
-        """Count the tries of a task on from an earlier execution of the run."""
-        task.attempts = task.attempts_before = known.attempts
-        if self.continues:
-            task.attempts_before = known.attempts_before or 0
-        unfinished = known.state in (State.READY, State.RUNNING) and known.attempts > 0
-        if task.spec.kind == "flow":
-            still_under_way = self.continues  # it was left while it waited, which is no new try
-        else:
-            still_under_way = bool(getattr(self.executors(task.spec.executor), "keeps", False))  # and is met again
-        if unfinished and still_under_way:
-            task.attempts -= 1
-            task.attempts_before = min(task.attempts_before, task.attempts)
-
     def record(self, frame: Frame, name: str, produce: Callable[[], Any]) -> Any:
         """The value of `produce()`, stored so that a replay gets the same."""
-        self._check()
+        self.check(frame)
         key = frame.key(f"@{name}")
         known = self._history.reusable(key, "", "")
         if known is not None:
-            return self.values.get(stored_value(known, self._stores.result(self.run, known.seq)))
+            return self.values.get(stored_value(known, self.stores.result(self.run, known.seq)))
         spec = StepSpec(f"@{name}", produce, kind="record")
         value = self.values.put(produce(), f"the result of {name}()")
         earlier = self._history.find(key)
@@ -176,6 +163,7 @@ class Engine:
 
     def release(self, ready: Sequence[Task]) -> None:
         """Start tasks that became ready by a report; what runs in the thread of the flow function is left to it."""
+        self.attempts.timers.ready(ready)
         if ready and self.inline:
             # Not at once: a report may come from any thread, and from deep inside of other tasks' ends.
             self.waiting.hand_over(functools.partial(self.launch, ready, here=True))
@@ -190,6 +178,7 @@ class Engine:
         queue = deque(ready)
         while queue:
             task = queue.popleft()
+            self.attempts.timers.ready((task,))
             task.input_digest = input_digest(task.encoding, task.upstream)
             try:
                 value = self._reuse.find(task)
@@ -201,9 +190,9 @@ class Engine:
                 elif task.spec.kind == "flow":
                     self._start_flow(task)
                 elif here or not self.executors(task.spec.executor).inline:
-                    self._attempts.submit(task)
+                    self.attempts.submit(task)
                 else:
-                    self.waiting.hand_over(functools.partial(self._attempts.submit, task))
+                    self.waiting.hand_over(functools.partial(self.attempts.submit, task))
             except NbflowError as error:  # a changed row, a step that cannot be sent: the task's own failure
                 queue.extend(self._refuse(task, error))
 
@@ -222,7 +211,8 @@ class Engine:
         with self.lock:
             if task.order:
                 return []
-            task.move(State.RUNNING)
+            if state is not State.EXPIRED:
+                task.move(State.RUNNING)
             out = self.decider.fail(task, state, Failure(record, None, task))
             self.note(out)
         return out.ready
@@ -250,10 +240,11 @@ class Engine:
     def flow_started(self, task: Task) -> bool:
         """Note that a sub-flow's body begins; False if it is not wanted any more."""
         with self.lock:
-            if task.order or self._cancelled is not None:
+            if task.order or self.ending.of(task.frame) is not None:
                 return False
             task.move(State.RUNNING)
-            task.started_at = self.clock.time()
+            if task.started_at is None:  # else it was left while it waited
+                task.started_at = self.clock.time()
             self.journal.task(task)
             self.announcer.task(TASK_STATE, task)
         return True
@@ -265,12 +256,15 @@ class Engine:
                 return
             if task.state is State.READY:
                 task.move(State.RUNNING)  # its body was not wanted, or is refused
-            if value is not None:
+            end = self.ending.under(task)
+            if value is not None and end is None:
                 out = self.decider.succeed(task, value)
             else:
                 error = error or TaskCancelledError(f"{task.key} was cancelled.")
                 ended = isinstance(error, (TaskCancelledError, KeyboardInterrupt))
                 state = State.CANCELLED if ended else State.FAILED
+                if end is not None:  # whatever its function made of it
+                    state, error = end.state, end.error()
                 out = self.decider.fail(task, state, Failure(error_record(error), error, task))
             self.note(out)
         self.release(out.ready)
@@ -282,7 +276,7 @@ class Engine:
         for task in out.settled:
             if task.finished_at is None:
                 task.finished_at = self.clock.time()
-            self._open.pop(task.seq, None)
+            self.open.pop(task.seq, None)
             if task.failure is not None and task.failure.cause is task:
                 self.failed.append(task)
             if not task.stored:
@@ -302,7 +296,7 @@ class Engine:
     def wait(self, tasks: Sequence[Task], *, at_least: int | None = None) -> None:
         """Return when all (or `at_least` so many) of `tasks` are finished and what they gave is on disk."""
         self.waiting.for_tasks(tasks, len(tasks) if at_least is None else at_least, self.executors(None))
-        self._stores.flush()
+        self.stores.flush()
 
     def drain(self, frame: Frame) -> None:
         """Return when every task that `frame` called is finished."""
@@ -311,7 +305,7 @@ class Engine:
     def report(self, report: Report) -> None:
         """Take what an executor tells about an attempt."""
         self.last_news = self.clock.time()
-        self._attempts.report(report)
+        self.attempts.report(report)
 
     def exception(self, task: Task) -> BaseException:
         """The exception that stands for a failed task."""
@@ -325,25 +319,13 @@ class Engine:
 
     def cancel(self, reason: str) -> None:
         """End every task that is not finished; running ones as soon as their executor can."""
-        with self.lock:
-            if self._cancelled is not None:
-                return
-            self._cancelled = reason
-            running = self._attempts.running()
-            for task in list(self._open.values()):
-                if task.order or task.seq in running or task.spec.kind == "flow":
-                    continue  # a sub-flow ends by itself when its tasks are cancelled
-                error = TaskCancelledError(f"{task.key} was cancelled: {reason}")
-                failure = Failure(error_record(error), error, task)
-                self.note(self.decider.fail(task, State.CANCELLED, failure))
-        for task in running.values():
-            self.executors(task.spec.executor).cancel(task.ticket)
+        self.ending.end(End(State.CANCELLED, reason))
 
     # --- for being suspended -------------------------------------------------------------------------------------
 
     def flush(self) -> None:
         """Return when the database tells all that happened so far."""
-        self._stores.flush()
+        self.stores.flush()
 
     def begin_body(self) -> None:
         """Note that a flow function begins."""
@@ -357,35 +339,32 @@ class Engine:
 
     def busy(self) -> list[Executor]:
         """The executors that have tasks. Under the lock."""
-        return [self.executors(task.spec.executor) for task in self._attempts.running().values()]
+        return [self.executors(task.spec.executor) for task in self.attempts.running().values()]
 
     def next_time(self) -> float | None:
         """The next time that something waits for: a retry, a flow function. Under the lock."""
-        return min([*self._attempts.retries.values(), *self.waiting.deadlines], default=None)
+        return min([*self.attempts.retries.values(), *self.waiting.deadlines], default=None)
 
     @property
     def inline(self) -> bool:
         """Whether the run's steps run in the thread of its flow function."""
         return self.executors(None).inline
 
-    @property
-    def cancelled(self) -> bool:
-        """Whether the run was asked to end."""
-        return self._cancelled is not None
-
     def abort(self, error: BaseException) -> None:
         """Stop for good, since nothing can be recorded any more. What runs on a queue is left to whoever goes on."""
         with self.lock:
             self.waiting.broken = error
             self.waiting.wake_all()
-            running = self._attempts.running()
+            running = self.attempts.running()
         for task in running.values():
             executor = self.executors(task.spec.executor)
             if not hasattr(executor, "detach"):
                 executor.cancel(task.ticket)
 
-    def _check(self) -> None:
+    def check(self, frame: Frame) -> None:
+        """Raise why a flow function is not to go on, if there is a reason."""
         if self.waiting.broken is not None:
             raise self.waiting.broken
-        if self._cancelled is not None:
-            raise TaskCancelledError(f"The run was cancelled: {self._cancelled}")
+        end = self.ending.of(frame)
+        if end is not None:
+            raise end.error()

@@ -99,13 +99,13 @@ class Waiting:
             with self._lock:
                 self.deadlines.remove(time)
 
-    def for_time(self, time: float, clock: Clock, executor: Executor) -> None:
-        """Return at a time (seconds since 1970)."""
+    def for_time(self, time: float, clock: Clock, executor: Executor, stop: Callable[[], bool]) -> None:
+        """Return at a time (seconds since 1970), or when `stop()` is true."""
         waiter = Waiter()
         unset = clock.call_at(time, waiter.event.set)
         try:
             with self.deadline(time):
-                self._until(lambda: clock.time() >= time, waiter, executor)
+                self._until(lambda: clock.time() >= time or stop(), waiter, executor)
         finally:
             unset()
 

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
+from nbflow.engine import leftovers
 from nbflow.engine.frames import FRAME, FlowThreads, Frame
 from nbflow.engine.placeholders import ATOMS, is_placeholder, task_of
 from nbflow.engine.suspending import Suspended
-from nbflow.model.errors import CodecError, CycleError
+from nbflow.model.errors import CodecError, CycleError, StorageError
 from nbflow.model.ports import Inputs
+from nbflow.model.states import State
 from nbflow.running.attempt import load_inputs
 
 if TYPE_CHECKING:
@@ -48,6 +51,7 @@ class FlowBody:
         self.engine.begin_body()
         try:
             try:
+                self.engine.check(frame)  # its time may be up before it goes on
                 return self._settled(frame, function(*args, **kwargs))
             except KeyboardInterrupt:
                 self.engine.cancel("interrupted from the keyboard")
@@ -80,16 +84,36 @@ class FlowBody:
             inputs = task.inputs
             upstream = tuple([up.value for up in task.upstream if up.value is not None])
             args, kwargs = load_inputs(Inputs(inputs.args, inputs.kwargs, inputs.packed, upstream), engine.values)
-            result = self.run(frame, task.spec.function, args, kwargs)
+            result = self._run_limited(frame, task, args, kwargs)
             value = engine.values.put(result, f"the result of flow {task.spec.name!r}")
         except Suspended:
             return  # it is left as it is
         except BaseException as error:  # whatever a flow function may raise is the task's outcome
             engine.flow_finished(task, None, error)
+            self._tidy(task)
             if isinstance(error, KeyboardInterrupt):
                 raise
         else:
             engine.flow_finished(task, value)
+            self._tidy(task)
+
+    def _tidy(self, task: Task) -> None:
+        """End what a sub-flow that took too long has left on the queue, and did not come to in this execution."""
+        engine = self.engine
+        if engine.continues and engine.ending.under(task) is not None:
+            engine.flush()
+            with suppress(StorageError):
+                leftovers.drop(engine.stores.db, engine.values, engine.run, "its flow took too long", under=task.key)
+
+    def _run_limited(self, frame: Frame, task: Task, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """Run a sub-flow for no longer than it may take."""
+        engine, spec = self.engine, task.spec
+        seconds = spec.timeout
+        known = self._history.find(task.key) if engine.continues else None
+        if known is not None and State(known.state).finished:
+            seconds = None  # it is replayed, and took its time before
+        with engine.ending.limited(spec.name, seconds, task.started_at or engine.clock.time(), task):
+            return self.run(frame, spec.function, args, kwargs)
 
     def _settled(self, frame: Frame, result: Any) -> Any:
         result = self._search_deep(frame, frame.resolve(result))

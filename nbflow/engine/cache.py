@@ -40,8 +40,8 @@ class Reuse:
     def failure(self, task: Task) -> tuple[State, ErrorRecord] | None:
         """How a ready task failed before, or None if it did not."""
         earlier = self._history.failed(task.key, task.code_digest, task.input_digest or "")
-        if earlier is None or task.spec.kind == "flow":
-            return None
+        if earlier is None or (task.spec.kind == "flow" and earlier.state != "timed_out"):
+            return None  # a sub-flow fails again by itself, but its time is not taken anew
         error = self._stores.error(self._engine.run, earlier.seq)
         if error is None:
             return None

@@ -14,7 +14,7 @@ from nbflow.model.states import State, check_move
 if TYPE_CHECKING:
     from nbflow.engine.barriers import Waiter
     from nbflow.engine.frames import Frame
-    from nbflow.model.ports import Inputs
+    from nbflow.model.ports import Due, Inputs
     from nbflow.model.records import ErrorRecord, StoredValue
     from nbflow.model.specs import StepSpec
 
@@ -40,8 +40,10 @@ class Task:
         "cached_from",
         "code_digest",
         "created_at",
+        "deadline",
         "dependents",
         "encoding",
+        "expires",
         "failure",
         "finished_at",
         "frame",
@@ -103,6 +105,8 @@ class Task:
         self.stored = False  # the database has it as it is, from an earlier execution
         self.created_at = created_at
         self.ready_at: float | None = None
+        self.expires: Due | None = None  # these two of tasks that have such limits, once they are ready
+        self.deadline: Due | None = None
         self.started_at: float | None = None
         self.finished_at: float | None = None
 

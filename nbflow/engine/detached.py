@@ -12,8 +12,8 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from nbflow import settings as settings_module
+from nbflow.engine import leftovers, new_runs, stores
 from nbflow.engine import session as session_module
-from nbflow.engine import stores
 from nbflow.engine.session import RunOptions
 from nbflow.engine.suspending import Suspended
 from nbflow.engine.versions import run_update
@@ -24,9 +24,11 @@ from nbflow.model.errors import (
     DiskFullError,
     FlowNotFoundError,
     RunActiveError,
+    StepTimeoutError,
     StorageError,
     UnpicklableError,
 )
+from nbflow.model.names import run_job
 from nbflow.model.ports import Again, Inputs
 from nbflow.model.states import State
 from nbflow.running.attempt import RunAgain, error_record
@@ -44,15 +46,15 @@ _PASSING = (RunActiveError, DatabaseUnreachableError, DatabaseLockedError, DiskF
 
 def job_of(run: str) -> str:
     """The id of the job that executes a run."""
-    return f"run-{run}"
+    return run_job(run)
 
 
 def submit(spec: FlowSpec, args: tuple[Any, ...], kwargs: dict[str, Any], options: RunOptions) -> str:
     """Store a new run and put it on the queue; returns its id. Raises UnpicklableError if it cannot travel."""
     from nbflow.queue.broker import Broker, NewJob
-    from nbflow.storage import bells, runs
+    from nbflow.storage import bells
 
-    record, version = session_module.new_record(spec, args, kwargs, options)
+    record, version = new_runs.new_record(spec, args, kwargs, options)
     if record.inputs is None or version.code is None:
         _explain(spec, args, kwargs)
     record = record._replace(state=State.READY.value, owner=None, owner_pid=None, lease_until=None, started_at=None)
@@ -60,7 +62,7 @@ def submit(spec: FlowSpec, args: tuple[Any, ...], kwargs: dict[str, Any], option
     broker = Broker(database, stores.value_store(settings_module.current(), database.url))
     job = _job(record.id, spec, broker.values)
     with bells.ringing(database, bells.JOBS) as connection:
-        runs.create(connection, record, version)
+        new_runs.create(connection, record, version, options.on_parent_end)
         broker.add(connection, [NewJob(job)])
     return record.id
 
@@ -82,11 +84,14 @@ def _job(run: str, spec: FlowSpec, values: Any) -> JobRecord:
 
     settings = settings_module.current()
     now = time.time()
+    policy: dict[str, float] = {"losses": _LOSSES}
+    if spec.decision_timeout is not None:
+        policy["heartbeat"] = spec.decision_timeout  # it gives a sign of life whenever it waits, or has waited
     payload = Packer(values, lambda _: False).of(advance).seal(Inputs((run,)))
     filled: dict[str, Any] = dict.fromkeys(JobRecord._fields) | {
         "id": job_of(run), "queue": settings.queue, "priority": 0, "place": STAMPS.next()[0], "state": "ready",
         "name": spec.name, "kind": "flow", "run": run, "seq": 0, "payload": payload,
-        "policy": json.dumps({"losses": _LOSSES}), "waiting": 0, "attempt": 0, "marks": 0, "enqueued_at": now,
+        "policy": json.dumps(policy), "waiting": 0, "attempt": 0, "marks": 0, "enqueued_at": now,
         "ready_at": now, "tags": "", "success_ttl": 3_600.0, "failure_ttl": 86_400.0,
     }  # fmt: skip
     return JobRecord(**filled)
@@ -102,11 +107,15 @@ def advance(run: str) -> None:
     except _PASSING as error:
         _try_later(database, run, error)
         return
+    except StepTimeoutError as error:  # a decision that takes too long, before the flow function was reached
+        _give_up(database, run, error, State.TIMED_OUT)
+        raise
     except (FlowNotFoundError, CodecError) as error:
         _give_up(database, run, error)
         raise
     if isinstance(outcome.error, Suspended):
-        raise RunAgain(Again(outcome.error.until, outcome.error.wakes if outcome.error.wakes is not None else -1))
+        left = outcome.error
+        raise RunAgain(Again(left.until, left.wakes if left.wakes is not None else -1, ends=left.ends))
     if isinstance(live.unrecorded, _PASSING):
         _try_later(database, run, live.unrecorded)
     elif live.unrecorded is not None:
@@ -129,25 +138,19 @@ def _finished(database: Database, run: str) -> bool:
     return State(found.state).finished
 
 
-def _give_up(database: Database, run: str, error: Exception) -> None:
-    """Store that a run failed whose code or arguments cannot be had."""
+def _give_up(database: Database, run: str, error: Exception, state: State = State.FAILED) -> None:
+    """Store how a run ended whose code or arguments cannot be had, or not in time."""
     from nbflow.storage import runs
 
     values = stores.value_store(settings_module.current(), database.url)
-    update = run_update(run, State.FAILED, time.time(), values, value=None, error=error_record(error))
+    update = run_update(run, state, time.time(), values, value=None, error=error_record(error))
     database.retrying(lambda connection: runs.finish(connection, update))
+    leftovers.settle_children(database, run)
 
 
 def cancel(database: Database, run: str, reason: str) -> None:
     """End a run of any process with all its jobs."""
-    from nbflow.queue.broker import Broker
-    from nbflow.storage import jobs, runs
-
-    runs.cancel(database, run, time.time())
-    open_states = [state.value for state in State if not state.finished]
-    with database.read() as connection:
-        ids = [job.id for job in jobs.of_run(connection, run, open_states)]
-    Broker(database, stores.value_store(settings_module.current(), database.url)).cancel([job_of(run), *ids], reason)
+    leftovers.cancel(database, run, reason)
 
 
 def waits(database: Database, run: str) -> bool:

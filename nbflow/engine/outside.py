@@ -32,7 +32,13 @@ def sleep(frame: Frame, when: float | timedelta | datetime) -> None:
     until = frame.record("sleep", lambda: moment(when, engine.clock.time()))
     if until > engine.clock.time():
         engine.flush()
-        engine.waiting.for_time(until, engine.clock, engine.executors(None))
+        engine.waiting.for_time(until, engine.clock, engine.executors(None), lambda: _is_over(frame))
+        engine.check(frame)
+
+
+def _is_over(frame: Frame) -> bool:
+    """Whether a flow function is to end instead of waiting."""
+    return frame.engine.ending.of(frame) is not None
 
 
 def receive(frame: Frame, name: str, timeout: float | timedelta | datetime | None) -> Any:
@@ -47,11 +53,13 @@ def receive(frame: Frame, name: str, timeout: float | timedelta | datetime | Non
         engine.flush()
 
         def is_over() -> bool:
-            return bool(engine.signals.waiting(name)) or (until is not None and engine.clock.time() >= until)
+            late = until is not None and engine.clock.time() >= until
+            return bool(engine.signals.waiting(name)) or late or _is_over(frame)
 
         with engine.waiting.deadline(until):
             while (taken := engine.signals.take(name)) is None and (until is None or engine.clock.time() < until):
                 engine.waiting.for_condition(is_over, _PAUSE, engine.executors(None))
+                engine.check(frame)
         if taken is None:
             return 0, None
         payload = taken.payload

@@ -41,7 +41,7 @@ class History:
     def failed(self, key: str, code_digest: str, input_digest: str) -> TaskRecord | None:
         """The stored task, if it failed with the same code and inputs."""
         record = self._by_key.get(key)
-        if record is None or record.state not in ("failed", "timed_out", "cancelled"):
+        if record is None or record.state not in ("failed", "timed_out", "cancelled", "expired"):
             return None
         if record.code_digest != code_digest or record.input_digest != input_digest:
             return None

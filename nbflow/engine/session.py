@@ -2,31 +2,37 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import os
 import random
-import secrets
-import socket
 import threading
-import uuid
+import weakref
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from nbflow import settings as settings_module
-from nbflow.engine import loader, stores
+from nbflow.engine import leftovers, loader, stores
 from nbflow.engine.advance import Engine
 from nbflow.engine.announce import Announcer
 from nbflow.engine.body import FlowBody
+from nbflow.engine.ending import End
 from nbflow.engine.frames import Frame
 from nbflow.engine.journal import Journal
+from nbflow.engine.new_runs import LEASE, create, new_record, this_process
 from nbflow.engine.replay import History
 from nbflow.engine.suspending import Suspended, Suspender
-from nbflow.engine.versions import input_bytes, parameter_texts, run_update, version_record
+from nbflow.engine.versions import run_update
 from nbflow.executors import registry
-from nbflow.model import names
-from nbflow.model.errors import CodecError, NbflowError, RunActiveError, StorageError, TaskCancelledError
+from nbflow.model.errors import (
+    CodecError,
+    NbflowError,
+    RunActiveError,
+    StepTimeoutError,
+    StorageError,
+    TaskCancelledError,
+    TaskError,
+)
 from nbflow.model.events import IGNORED_ERROR, RUN_FINISHED, RUN_STARTED, WARNING, Listener
 from nbflow.model.records import RunRecord
 from nbflow.model.states import State
@@ -36,12 +42,12 @@ from nbflow.running.clock import SystemClock
 
 if TYPE_CHECKING:
     from nbflow.model.ports import Clock, Executor
-    from nbflow.model.records import FlowVersionRecord, TaskRecord
+    from nbflow.model.records import TaskRecord
     from nbflow.model.specs import FlowSpec
 
 _log = logging.getLogger("nbflow")
+_SESSIONS: weakref.WeakValueDictionary[str, Session] = weakref.WeakValueDictionary()  # of this process, by run
 _LIVE: set[str | None] = set()  # owners of runs that this process executes
-LEASE = 30.0  # seconds after which a run whose process cannot be asked counts as abandoned
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +61,8 @@ class RunOptions:
     listeners: tuple[Listener, ...] = ()
     echo: bool | None = None
     clock: Clock | None = None
+    id: str | None = None  # None: a new one
+    on_parent_end: str = leftovers.ABANDON  # what becomes of it when the run ends that started it
     suspend_after: float | None = None  # seconds without news after which it is suspended; None: never, it blocks
     random: Callable[[], float] = field(
         default=random.SystemRandom().random
@@ -80,6 +88,7 @@ class Session:
         self.outcome: Outcome | None = None
         self.unrecorded: NbflowError | None = None  # why the database does not tell how it ended
         self.done = threading.Event()
+        _SESSIONS[record.id] = self
         self._settings = settings_module.current()
         self._echo = self._settings.echo if options.echo is None else options.echo
         self._clock = options.clock or SystemClock()
@@ -123,7 +132,8 @@ class Session:
         interrupted: BaseException | None = None
         try:
             frame = Frame(self.engine, "", None, self._history.script(""))
-            value, error = self._body.run(frame, self.spec.function, args, kwargs), None
+            with self.engine.ending.limited(self.spec.name, self.spec.timeout, self._began()):
+                value, error = self._body.run(frame, self.spec.function, args, kwargs), None
         except BaseException as problem:  # whatever a flow function may raise is the run's outcome
             value, error = None, problem
             if isinstance(problem, KeyboardInterrupt):
@@ -204,13 +214,18 @@ class Session:
         else:
             for executor in self._executors.values():
                 executor.close(wait=not interrupted and broken is None)
-        state = State.SUCCEEDED if error is None else State.FAILED
-        if interrupted or (error is not None and (self.engine.cancelled or isinstance(broken, TaskCancelledError))):
+        state, end = State.SUCCEEDED if error is None else State.FAILED, self.engine.ending.under(None)
+        if end is not None and end.state is State.TIMED_OUT and broken is None and not interrupted:
+            state, value, error = State.TIMED_OUT, None, _instead_of(error, end)
+        elif self._decides_too_long(error):
+            state, value, error = State.TIMED_OUT, None, self._slow_decision()
+        elif interrupted or (error is not None and (end is not None or isinstance(broken, TaskCancelledError))):
             state = State.CANCELLED
         outcome = Outcome(state, value, error)
         try:
             if broken is None:
                 self._report_ignored()
+            self._settle(outcome.state)
             self._store_outcome(outcome)
         except NbflowError as problem:
             self.unrecorded = problem
@@ -222,6 +237,31 @@ class Session:
             self._tell(RUN_FINISHED, state=outcome.state.value, error=repr(outcome.error) if outcome.error else None)
             self._announcer.close()
         return outcome
+
+    def _decides_too_long(self, error: BaseException | None) -> bool:
+        """Whether a flow function was interrupted on a worker since it computed for too long without waiting."""
+        attempt = context.current()
+        on_worker = attempt is not None and attempt.job is not None and not attempt.alive
+        return on_worker and self.spec.decision_timeout is not None and isinstance(error, StepTimeoutError)
+
+    def _slow_decision(self) -> StepTimeoutError:
+        return StepTimeoutError(
+            f"flow {self.spec.name!r} computed for longer than its decision_timeout of "
+            f"{self.spec.decision_timeout or 0:g} seconds without waiting for anything (run {self.id}). "
+            "Move the work into steps."
+        )
+
+    def _began(self) -> float:
+        """When the run began; one that was stopped and resumed by somebody has all its time once more."""
+        began = self.record.started_at if self.engine.continues else None
+        return began if began is not None else self._clock.time()
+
+    def _settle(self, state: State) -> None:
+        """See to what goes on elsewhere though the run ends: other runs, and tasks that this execution did not meet."""
+        leftovers.settle_children(self._stores.db, self.id, _cancel_here)
+        if state is State.TIMED_OUT and self.engine.continues:
+            self.flush()
+            leftovers.drop(self._stores.db, self._stores.values, self.id, "its run took too long")
 
     def _store_outcome(self, outcome: Outcome) -> None:
         stored = None
@@ -256,50 +296,26 @@ class Session:
 
 def begin(spec: FlowSpec, args: tuple[Any, ...], kwargs: dict[str, Any], options: RunOptions) -> Session:
     """Create the record of a new run and return its session, ready to be executed."""
-    from nbflow.storage import runs
-
     record, version = new_record(spec, args, kwargs, options)
-    stores.database(options.db).retrying(lambda connection: runs.create(connection, record, version))
+    stores.database(options.db).retrying(lambda connection: create(connection, record, version, options.on_parent_end))
     return Session(record, spec, options, ())
 
 
-def new_record(
-    spec: FlowSpec, args: tuple[Any, ...], kwargs: dict[str, Any], options: RunOptions
-) -> tuple[RunRecord, FlowVersionRecord]:
-    """A new run that this process is to execute, and the version of its flow, as records."""
-    settings = settings_module.current()
-    clock = options.clock or SystemClock()
-    executor = registry.check_name(options.executor or spec.executor or settings.executor)
-    values = stores.value_store(settings, options.db)
-    now = clock.time()
-    outer = context.current()  # the task whose function starts this run, if one does
-    version = version_record(spec, values, now)
-    owner, started = _this_process()
-    record = RunRecord(
-        id=names.run_id(now, secrets.randbits(30)),
-        flow=spec.name,
-        version=version.id,
-        state=State.RUNNING.value,
-        executor=executor,
-        workers=options.workers or spec.workers or settings.workers,
-        parameters=parameter_texts(spec, args, kwargs),
-        inputs=input_bytes(values, args, kwargs),
-        tags=json.dumps([*spec.tags, *options.tags]),
-        parent_run=outer.run if outer is not None else None,
-        parent_seq=outer.seq if outer is not None else None,
-        cwd=os.getcwd(),
-        host=socket.gethostname(),
-        created_at=now,
-        started_at=now,
-        finished_at=None,
-        owner=owner,
-        owner_pid=os.getpid(),
-        owner_started=started,
-        lease_until=now + LEASE,
-        **dict.fromkeys(("result_digest", "result_size", "result_type", "result", "result_uri")),
-        **dict.fromkeys(("error_type", "error_message", "error")),
-    )
-    return record, version
+def _cancel_here(run: str, reason: str) -> bool:
+    """Cancel a run, if this process executes it; whether it does."""
+    live = _SESSIONS.get(run)
+    if live is None or live.done.is_set():
+        return False
+    live.cancel(reason)
+    return True
+
+
+def _instead_of(error: BaseException | None, end: End) -> TaskError:
+    """The error of a run that was ended, with what its function raised then as the cause."""
+    found = end.error()
+    if error is not None and str(error) != str(found):
+        found.__cause__ = error
+    return found
 
 
 def resume(
@@ -328,16 +344,10 @@ def resume(
             f"The arguments of run {run_id} could not be stored, so it cannot be resumed. Start a new run."
         )
     args, kwargs = values.get(values.unseal_stored(record.inputs))
-    owner, started = _this_process()
+    owner, started = this_process()
     runs.claim(db, run_id, owner, pid=os.getpid(), process_started=started, lease=LEASE, now=clock.time(), gone=gone)
     history = db.retrying(lambda connection: tasks.of_run(connection, run_id), write=False)
     record = record._replace(
         owner=owner, executor=options.executor or record.executor, workers=options.workers or record.workers
     )
     return Session(record, spec, options, history), args, kwargs
-
-
-def _this_process() -> tuple[str, float]:
-    import psutil
-
-    return uuid.uuid4().hex, psutil.Process().create_time()

@@ -69,6 +69,13 @@ class Stores:
             return None
         return ErrorRecord(*self.values.get(self.values.unseal_stored(payload.error)))
 
+    def first_ready(self, run: str, seq: int, after: int) -> float | None:
+        """When the first try of a task past number `after` was ready; None if it had none."""
+        from nbflow.storage import attempts
+
+        found = self.db.retrying(lambda connection: attempts.of_tasks(connection, run, [seq]), write=False)
+        return min((each.queued_at for each in found if each.number > after), default=None)
+
     def signals(self, run: str, name: str) -> list[SignalRecord]:
         """The signals of a name that were sent to a run."""
         from nbflow.storage import signals

@@ -12,9 +12,10 @@ if TYPE_CHECKING:
 class Suspended(BaseException):
     """Leaves the flow functions of a run; a BaseException, so that `except Exception` in them lets it through."""
 
-    def __init__(self, until: float | None, wakes: int | None) -> None:
+    def __init__(self, until: float | None, wakes: int | None, ends: tuple[tuple[float, str], ...] = ()) -> None:
         super().__init__("the run is suspended")
         self.until = until  # when to go on at the latest, in seconds since 1970; None: when it is woken
+        self.ends = ends  # when the time of its flow functions is up, with their keys; "" is the run's own
         self.wakes = wakes  # how often it had been woken when it looked last
 
 
@@ -51,7 +52,7 @@ class Suspender:
         wakes = next((executor.wakes for executor in executors if hasattr(executor, "wakes")), None)
         with engine.lock:
             if engine.last_news == before and self._all_wait() and engine.waiting.broken is None:
-                engine.waiting.broken = Suspended(engine.next_time(), wakes)
+                engine.waiting.broken = Suspended(engine.next_time(), wakes, engine.ending.times())
                 engine.waiting.wake_all()
 
     def _all_wait(self) -> bool:

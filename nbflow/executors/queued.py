@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 import os
 import threading
 import time
@@ -19,9 +20,10 @@ from nbflow import settings as settings_module
 from nbflow.executors import taking
 from nbflow.model.errors import NbflowError, StorageError, TaskCancelledError
 from nbflow.model.jobs import JobRecord, Mark
+from nbflow.model.names import task_job
 from nbflow.model.ports import Finished, Output, Report, Work
 from nbflow.model.states import State
-from nbflow.queue import presence
+from nbflow.queue import presence, times
 from nbflow.queue.broker import STAMPS, Broker, NewJob
 from nbflow.queue.calls import CallPacker, Packer
 from nbflow.running import context, losses
@@ -39,6 +41,7 @@ if TYPE_CHECKING:
 _LOOK = 0.5  # seconds after which it looks without being told
 _BURY = 2.0  # seconds between looks for dead workers
 _LONELY = 5.0  # seconds without any worker after which it says so
+_PIECE = 1_000  # tasks that are put on the queue in one transaction
 _KEEP = 86_400.0  # seconds that the job of a task is kept whose result the run has taken
 _log = logging.getLogger("nbflow")
 
@@ -78,8 +81,8 @@ class QueueExecutor:
         os.set_blocking(self._bell, False)
         os.set_blocking(self._ring, False)
         self._takers: dict[str, taking.Taker] = {}  # by run
-        self._seen = 0.0  # when there was a worker last
-        self._buried = 0.0
+        self._seen = self._buried = 0.0  # when there was a worker last, and when dead ones were looked for
+        self._due = math.inf  # when something is too late that has not begun
         self.wakes: int | None = None  # how often the run's own job was woken, as of the latest look
         attempt = context.current()
         self._queue = settings_module.current().queue
@@ -99,6 +102,7 @@ class QueueExecutor:
             self._open[job] = work
             self._tickets[work.ticket] = job
             self._new.append(work)
+            self._due = min(self._due, _due(work))
         self._wake()
 
     def cancel(self, ticket: int) -> None:
@@ -182,15 +186,21 @@ class QueueExecutor:
 
     def _round(self) -> None:
         with self._lock:
-            new, self._new = self._new, []
+            new, self._new = self._new[:_PIECE], self._new[_PIECE:]
             cancelled, self._cancelled = self._cancelled, set()
         if new:
             self._enqueue(new)
+            if self._new:
+                self._wake()  # the rest is next
         if cancelled:
             self._broker.cancel(sorted(cancelled), "its run was cancelled")
         with self._lock:
             while self._open and not self._quiet and self._look() and not self._new:
                 pass
+        if (now := time.time()) >= self._due:  # ends what has not begun in time, as workers do: there may be none
+            with self._lock:
+                self._due = min((due for due in map(_due, self._open.values()) if due > now), default=math.inf)
+            self._broker.tick()
         self._look_after_workers()
 
     def _enqueue(self, works: Iterable[Work]) -> None:
@@ -289,7 +299,7 @@ class QueueExecutor:
 
 
 def _name(work: Work) -> str:
-    return f"{work.run}.{work.seq}.{work.attempt}"
+    return task_job(work.run, work.seq, work.attempt)
 
 
 def _record(work: Work, payload: bytes, queue: str, waker: str | None) -> JobRecord:
@@ -298,15 +308,23 @@ def _record(work: Work, payload: bytes, queue: str, waker: str | None) -> JobRec
     policy: dict[str, Any] = {"key": work.key, "losses": 0}
     if spec.is_async:
         policy["async"] = True
+    policy |= times.in_policy(work)
+    due = _due(work)
     now = time.time()
     values: dict[str, Any] = dict.fromkeys(JobRecord._fields) | {
         "id": _name(work), "queue": spec.queue or queue, "priority": 0, "place": STAMPS.next()[0], "state": "ready",
         "name": spec.name, "kind": "task", "payload": payload, "policy": json.dumps(policy), "timeout": work.timeout,
-        "soft_timeout": work.soft_timeout, "waiting": 0, "attempt": work.attempt - 1,
-        "marks": int(Mark.WAKES) if waker is not None else 0, "waker": waker, "run": work.run, "seq": work.seq,
-        "enqueued_at": now, "ready_at": now, "tags": json.dumps(spec.tags) if spec.tags else "", "batch": work.run,
+        "soft_timeout": work.soft_timeout, "expires_at": due if due < math.inf else None, "waiting": 0,
+        "attempt": work.attempt - 1, "marks": int(Mark.WAKES) if waker is not None else 0, "waker": waker, "run":
+        work.run, "seq": work.seq, "enqueued_at": now, "ready_at": now, "tags": json.dumps(spec.tags) if spec.tags else
+        "", "batch": work.run,
     }  # fmt: skip
     return JobRecord(**values)
+
+
+def _due(work: Work) -> float:
+    """From when on an attempt is not begun."""
+    return min((due.at for due in (work.expires, work.deadline) if due is not None), default=math.inf)
 
 
 def _given_up(work: Work, now: float) -> Finished:

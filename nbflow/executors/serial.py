@@ -53,13 +53,18 @@ class SerialExecutor:
 
     def cancel(self, ticket: int) -> None:
         """End an attempt, waiting or running; the running one at the next chance that Python gives."""
-        work = self._waiting.pop(ticket, None)
-        if work is not None:
-            self._report(never_begun(work, self._clock.time(), "serial"))
+        if self.withdraw(ticket):
             return
         attempt = self._running.get(ticket)
         if attempt is not None:
             attempt.interrupt(State.CANCELLED)
+
+    def withdraw(self, ticket: int) -> bool:
+        """Drop an attempt that has not begun; whether it had not."""
+        work = self._waiting.pop(ticket, None)
+        if work is not None:
+            self._report(never_begun(work, self._clock.time(), "serial"))
+        return work is not None
 
     def help(self, done: Callable[[], bool]) -> bool:
         """Run waiting work until `done`; False if there was none."""

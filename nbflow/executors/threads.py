@@ -83,14 +83,19 @@ class ThreadsExecutor:
 
     def cancel(self, ticket: int) -> None:
         """End an attempt: at once if it waits, else at the next chance; after `GRACE` its thread is given up."""
-        work = self._waiting.pop(ticket, None)
-        if work is not None:
-            self._send(never_begun(work, self._clock.time(), self.name))
-            self._ended.set()
+        if self.withdraw(ticket):
             return
         running = self._running.get(ticket)
         if running is not None:
             running.attempt.interrupt(State.CANCELLED)
+
+    def withdraw(self, ticket: int) -> bool:
+        """Drop an attempt that has not begun; whether it had not."""
+        work = self._waiting.pop(ticket, None)
+        if work is not None:
+            self._send(never_begun(work, self._clock.time(), self.name))
+            self._ended.set()
+        return work is not None
 
     def help(self, done: Callable[[], bool]) -> bool:
         """Say that another thread is of no use here."""

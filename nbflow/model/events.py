@@ -25,4 +25,5 @@ TASK_STATE = "task_state"  # data: key, name, state, attempt, worker, error
 OUTPUT = "output"  # data: key, stream, text, attempt
 PROGRESS = "progress"  # data: key, value (0 to 1), message
 IGNORED_ERROR = "ignored_error"  # data: key, error
+CHILD_RUN = "child_run"  # data: run, on_parent_end; of runs that are not simply left alone when this one ends
 WARNING = "warning"  # data: message

@@ -48,7 +48,7 @@ class JobRecord(NamedTuple):
     claims: int  # times that a worker took it
     losses: int  # tries that were lost with their process
     wakes: int  # times that it was woken
-    abort: int  # 1: it is to be ended though it runs
+    abort: int  # 1: it is to be ended though it runs; 2: and without learning of it
     enqueued_at: float
     ready_at: float | None
     started_at: float | None  # of the latest try

@@ -89,6 +89,31 @@ def _types(given: Any) -> tuple[type[BaseException], ...]:
     return types_
 
 
+def check_times(what: str, times: Mapping[str, float | None]) -> None:
+    """Raise ConfigError if limits in time contradict each other; `what` names whose they are.
+
+    `times`: seconds by option: timeout, soft_timeout, expires, deadline, heartbeat_timeout.
+    """
+    for shorter, longer, equal, why in _ORDER:
+        less, more = times.get(shorter), times.get(longer)
+        if less is not None and more is not None and (less > more or (less == more and not equal)):
+            raise ConfigError(
+                f"{what}: {longer} ({more:g} s) has to be longer than {shorter} ({less:g} s){why}; "
+                "change one of them, or leave it out."
+            )
+
+
+# (shorter, longer, whether they may be equal, why)
+_ORDER = (
+    ("soft_timeout", "timeout", False, ", which is raised first and leaves the rest for cleaning up"),
+    ("soft_timeout", "deadline", False, ", which is raised first and leaves the rest for cleaning up"),
+    ("timeout", "deadline", True, ", as it is counted over all attempts from when the step is ready"),
+    ("expires", "deadline", True, ", as both are counted from when the step is ready"),
+    ("heartbeat_timeout", "timeout", True, ", which would end each attempt before"),
+    ("heartbeat_timeout", "deadline", True, ", which would end each attempt before"),
+)
+
+
 @dataclass(frozen=True, slots=True)
 class Cache:
     """Whether and how long a step's result serves later runs with the same code and inputs."""

@@ -31,6 +31,13 @@ class Inputs:
     values: tuple[StoredValue, ...] = ()  # results of upstream tasks, by Ref.number
 
 
+class Due(NamedTuple):
+    """A time by which something has to have happened."""
+
+    at: float  # seconds since 1970
+    seconds: float | None = None  # how long that is after the task became ready, for people; None: not known
+
+
 @dataclass(slots=True)
 class Work:
     """One attempt of a ready task, as handed to an executor."""
@@ -44,6 +51,9 @@ class Work:
     attempt: int  # from 1
     timeout: float | None = None  # seconds
     soft_timeout: float | None = None  # seconds until SoftTimeoutError is raised in the function, once
+    expires: Due | None = None  # not begun then or later: EXPIRED
+    deadline: Due | None = None  # neither begun nor going on then: TIMED_OUT
+    heartbeat_timeout: float | None = None  # seconds without a sign of life after which it is ended: TIMED_OUT
 
 
 class Started(NamedTuple):
@@ -87,13 +97,14 @@ class Again(NamedTuple):
     at: float | None  # seconds since 1970; None: when it is woken
     wakes: int | None  # how often it knew to have been woken; None: it does not wait to be
     end: bool = False  # whether it goes behind those that came meanwhile
+    ends: tuple[tuple[float, str], ...] = ()  # of a flow: when the time of its flow functions is up, with their keys
 
 
 class Finished(NamedTuple):
     """An attempt ended. The last report of its ticket; later ones are refused."""
 
     ticket: int
-    state: State  # SUCCEEDED, FAILED, TIMED_OUT or CANCELLED; of a job that asks to be run again also PENDING
+    state: State  # SUCCEEDED, FAILED, TIMED_OUT, CANCELLED or EXPIRED; of a job that asks to be run again also PENDING
     started_at: float
     finished_at: float
     worker: str
@@ -124,6 +135,8 @@ class Executor(Protocol):
     #   keeps: bool - work outlives this process; submitting the same run, task and attempt again meets it
     #   records: bool - tries and output are put on record by whoever runs them
     #   needs_database: bool - of the class: it takes the run's database as the argument `database`
+    # And a method, instead of which `cancel` is called where it is missing:
+    #   withdraw(ticket) - drop an attempt that has not begun, which is reported as CANCELLED; one that has goes on
 
     def start(self, report: Callable[[Report], None]) -> None:
         """Begin; every report goes to `report`."""

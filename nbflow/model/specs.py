@@ -16,8 +16,11 @@ class StepSpec:
     name: str
     function: Callable[..., Any]
     retry: Retry = NO_RETRY
-    timeout: float | None = None  # seconds per attempt; None: no limit
+    timeout: float | None = None  # seconds per attempt, or for a sub-flow in all; None: no limit
     soft_timeout: float | None = None  # seconds until SoftTimeoutError is raised in an attempt
+    expires: float | None = None  # seconds after it became ready from which on it is not begun
+    deadline: float | None = None  # seconds after it became ready in which all of its attempts have to be over
+    heartbeat_timeout: float | None = None  # seconds that an attempt may go on without a sign of life
     queue: str | None = None  # where its jobs go, on a queue; None: as the run says
     cache: Cache = NO_CACHE
     version: str | None = None  # part of the step's identity; given by the user
@@ -54,3 +57,5 @@ class FlowSpec:
     doc: str = ""
     kind: str = "function"  # or "notebook"
     reference: str | None = None  # how another process finds it: "module:qualname", or a file's path
+    timeout: float | None = None  # seconds that a run may take from its beginning; None: no limit
+    decision_timeout: float | None = None  # seconds that its function may compute between two waits, on a worker

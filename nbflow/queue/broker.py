@@ -179,13 +179,20 @@ class Broker:
 
     # --- out ---------------------------------------------------------------------------------------------------
 
-    def cancel(self, ids: Sequence[str], reason: str = "asked to") -> dict[str, str]:
-        """Cancel jobs that wait, and have running ones aborted; returns the state that each had."""
-        return bells.changing(
-            self.database, lambda connection: self.cancel_in(connection, ids, reason), bells.JOBS, bells.NEWS
-        )
+    def cancel(self, ids: Sequence[str], reason: str = "asked to", *, at_once: bool = False) -> dict[str, str]:
+        """Cancel jobs that wait, and have running ones aborted; returns the state that each had.
 
-    def cancel_in(self, connection: Connection, ids: Sequence[str], reason: str) -> dict[str, str]:
+        `at_once`: what runs is killed and does not learn of it.
+        """
+
+        def act(connection: Connection) -> dict[str, str]:
+            return self.cancel_in(connection, ids, reason, at_once=at_once)
+
+        return bells.changing(self.database, act, bells.JOBS, bells.NEWS)
+
+    def cancel_in(
+        self, connection: Connection, ids: Sequence[str], reason: str, *, at_once: bool = False
+    ) -> dict[str, str]:
         """Cancel jobs inside a transaction."""
         follow = Consequences(connection, self.values, self.clock.time())
         if any(record.gates for record in jobs.get(connection, ids).values()):
@@ -194,7 +201,7 @@ class Broker:
         for record in jobs.get(connection, ids, lock=True).values():
             states[record.id] = record.state
             if record.state == State.RUNNING:
-                jobs.change(connection, record.id, abort=1)
+                jobs.change(connection, record.id, abort=2 if at_once else 1)
             elif record.state in (State.PENDING, State.READY):
                 error = error_record(TaskCancelledError(f"{record.name!r} was cancelled: {reason} ({record.id})."))
                 ended.append(follow.stop(record, State.CANCELLED, error))
@@ -244,6 +251,14 @@ class Broker:
     def restore(self, target: str) -> bool:
         """Take a revocation back; whether there was one."""
         return self.database.retrying(lambda connection: job_links.restore(connection, target))
+
+    def tick(self) -> None:
+        """Do what the time brings, as workers do: due jobs, expired ones."""
+
+        def act(connection: Connection) -> None:
+            Consequences(connection, self.values, self.clock.time()).tick()
+
+        bells.changing(self.database, act, bells.JOBS, bells.NEWS)
 
     def ring_later(self, connection: Connection) -> None:
         """Ring for jobs once the caller's transaction is committed."""

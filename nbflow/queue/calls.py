@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from nbflow.model.errors import CodecError, DefinitionError, JobExpiredError, NbflowError, RetryLater
+from nbflow.model.errors import CodecError, DefinitionError, NbflowError, RetryLater
 from nbflow.model.policies import NO_RETRY, Retry
 from nbflow.model.ports import Again, Inputs, Ref
 from nbflow.model.records import ErrorRecord, StoredValue
@@ -139,12 +139,10 @@ def run_call(
     *,
     tolerant: bool,
     logical: Logical = None,
-    expires: float | None = None,
 ) -> Any:
     """Run a stored call. `tries`: how many there were, this one included; `tolerant`: errors are passed as values."""
     with SHIELD:  # libraries catch all errors around imports, and a soft timeout comes only once
         call = _open(payload, job, logical)
-        call.check_time(expires)
         function, args, kwargs = call.ready(needed, tolerant=tolerant)
     around = hooks.active(call.values)
     try:
@@ -164,11 +162,9 @@ async def run_call_async(
     *,
     tolerant: bool,
     logical: Logical = None,
-    expires: float | None = None,
 ) -> Any:
     """Run a stored call of an `async def` function."""
     call = _open(payload, job, logical)
-    call.check_time(expires)
     function, args, kwargs = call.ready(needed, tolerant=tolerant)
     around = hooks.active(call.values)
     try:
@@ -178,10 +174,6 @@ async def run_call_async(
     except Exception as error:
         call.raise_again(error, tries)
         raise
-
-
-class TooLateError(JobExpiredError):
-    """A job waited for longer than it was given, in the child of a worker."""
 
 
 @dataclass(slots=True)
@@ -212,11 +204,6 @@ class _Call:
 
         named = {name: resolve(value) for name, value in (inputs.kwargs or {}).items()}
         return function, tuple([resolve(value) for value in inputs.args]), named
-
-    def check_time(self, expires: float | None) -> None:
-        """Raise TooLateError if the job has expired since the worker claimed it."""
-        if expires is not None and time.time() > expires:
-            raise TooLateError(f"{self.context.name!r} was not begun in time ({self.context.job}).")
 
     def raise_again(self, error: Exception, tries: int) -> None:
         """Raise RunAgain if the call is to be tried again after `error`."""

@@ -7,11 +7,11 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
-from nbflow.model.errors import JobExpiredError, TaskCancelledError
+from nbflow.model.errors import TaskCancelledError
 from nbflow.model.jobs import JobEnd, JobRecord, Mark
 from nbflow.model.records import ErrorRecord
 from nbflow.model.states import State
-from nbflow.queue import gates
+from nbflow.queue import gates, overdue, times
 from nbflow.running.failure import error_record
 from nbflow.storage import gates as stored_gates
 from nbflow.storage import job_links, jobs
@@ -109,7 +109,9 @@ class Consequences:
         if first is not None and first <= self._now:
             stored_gates.lock(self._connection)  # before the locks of the jobs, as everywhere
             while found := jobs.expired(self._connection, self._now, _AT_ONCE):
-                self.finish([self._expire(record) for record in found])
+                flows = [record for record in found if record.kind == "flow"]  # these do not expire, their tasks do
+                ended = [each for flow in flows for each in overdue.end_tasks(self._connection, self, flow, self._now)]
+                self.finish([*ended, *(self._expire(record) for record in found if record.kind != "flow")])
         gates.tick(self._connection, self._now)
 
     def _due(self, found: Sequence[JobRecord]) -> None:
@@ -127,8 +129,8 @@ class Consequences:
                 jobs.change(self._connection, record.id, due_at=None)
 
     def _expire(self, record: JobRecord) -> Ended:
-        text = f"{record.name!r} was not begun in time ({record.id})."
-        return self.stop(record, State.EXPIRED, error_record(JobExpiredError(text)))
+        state, error = times.lapsed(record, json.loads(record.policy or "{}"))
+        return self.stop(record, state, error_record(error))
 
     def stop(self, record: JobRecord, state: State, error: ErrorRecord | None) -> Ended:
         """End a job that does not run; what follows from it is left to `finish`."""

@@ -70,7 +70,7 @@ class Definer:
             self._known[key] = found, found.preparer(asked.function)
         enqueuer, preparer = self._known[key]
         new, followers = _call(enqueuer, preparer, self._broker, asked)
-        expires = opts.moment(preparer.options.expires, 0.0, "expires")
+        expires = opts.moment(preparer.expires(), 0.0, "expires")
         options = templates.options_of(
             new, followers, expires=expires, front=preparer.options.front, values=self._broker.values
         )

@@ -11,10 +11,11 @@ from typing import Any, NamedTuple
 
 from nbflow.model.jobs import ClaimedJob
 from nbflow.model.policies import Retry
-from nbflow.model.ports import Again, Finished, Inputs, Output, Progress, Report, Started, Work
+from nbflow.model.ports import Again, Due, Finished, Inputs, Output, Progress, Report, Started, Work
 from nbflow.model.records import AttemptRecord, LogRecord
 from nbflow.model.specs import StepSpec
 from nbflow.model.states import State
+from nbflow.queue import times
 from nbflow.queue.calls import Needed, run_call, run_call_async
 from nbflow.queue.options import MOST_LOSSES
 
@@ -34,6 +35,16 @@ class InHand:
         self.told_start = False  # whether the database has it
         self.abort = False  # it was asked to end
         self.lines = 0  # pieces of output so far
+
+    @property
+    def deadline(self) -> Due | None:
+        """When all of its tries have to be over."""
+        return times.deadline(self.job, self.policy)
+
+    def is_late_for(self, again: Again, now: float) -> bool:
+        """Whether there is no time left for another try."""
+        deadline = self.deadline
+        return deadline is not None and again.wakes is None and (again.at or now) >= deadline.at
 
     @property
     def run(self) -> tuple[str, int]:
@@ -88,12 +99,13 @@ class Ledger:
         named: dict[str, Any] = {"tolerant": tolerant}
         if job.logical_time is not None:
             named["logical"] = (job.logical_time, policy.get("zone"))
-        if job.expires_at is not None:
-            named["expires"] = job.expires_at
         inputs = Inputs((job.payload or b"", job.id, job.attempt - job.losses, needed), named)
         spec = self._spec(job.name, bool(policy.get("async")))
         key = policy.get("key") or f"job {job.id}"
-        return Work(ticket, spec, inputs, run, seq, key, job.attempt, job.timeout, job.soft_timeout)
+        return Work(
+            ticket, spec, inputs, run, seq, key, job.attempt, job.timeout, job.soft_timeout,
+            times.expires(job, policy), each.deadline, policy.get("heartbeat"),
+        )  # fmt: skip
 
     def ticket(self, job: str) -> int | None:
         """The ticket of a job in hand."""
@@ -228,7 +240,8 @@ def retry_after_timeout(each: InHand, now: float) -> Again | None:
         return None
     delays, backoff, cap, jitter = policy["delays"]
     retry = Retry(policy["retries"], tuple(delays), backoff, cap, jitter)
-    return Again(now + retry.delay(tries, random.SystemRandom().random), None, end=True)
+    again = Again(now + retry.delay(tries, random.SystemRandom().random), None, end=True)
+    return again if not each.is_late_for(again, now) else None
 
 
 def is_numbered(kind: str) -> bool:

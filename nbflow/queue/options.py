@@ -86,6 +86,7 @@ class JobOptions:
     expires: datetime | timedelta | float | None = None
     timeout: float | None = None
     soft_timeout: float | None = None
+    heartbeat_timeout: float | None = None
     retry: Retry | None = None
     most_losses: int = MOST_LOSSES  # times that the process may die under it before it counts as failed
     unique: Unique | None = None
@@ -130,7 +131,7 @@ def _checked(options: Mapping[str, Any]) -> dict[str, Any]:
         hint = f" Did you mean {close[0]!r}?" if close else ""
         raise ConfigError(f"a job has no option {unknown[0]!r}.{hint} It has {', '.join(sorted(NAMES))}.")
     found = {name: value for name, value in options.items() if name not in _RETRYING}
-    for name in ("timeout", "soft_timeout", *TTLS):
+    for name in ("timeout", "soft_timeout", "heartbeat_timeout", *TTLS):
         if name in found:
             found[name] = seconds(found[name], name)
             if found[name] is None and name in TTLS:
@@ -206,15 +207,6 @@ def moment(value: Any, now: float, what: str) -> float | None:
     if type(value) in (int, float):
         return now + float(value)
     raise ConfigError(f"{what} is a datetime, or a timedelta or seconds from now, not {value!r}.")
-
-
-def check_timeouts(timeout: float | None, soft: float | None, what: str) -> None:
-    """Raise ConfigError if the hard timeout leaves no time after the soft one."""
-    if timeout is not None and soft is not None and timeout <= soft:
-        raise ConfigError(
-            f"{what}: timeout ({timeout:g} s) has to be longer than soft_timeout ({soft:g} s), which is raised first "
-            "and leaves the rest for cleaning up."
-        )
 
 
 def utc(time: float | None) -> datetime | None:

@@ -11,7 +11,8 @@ from nbflow import settings as settings_module
 from nbflow.model.errors import ConfigError, DefinitionError, StepTimeoutError
 from nbflow.model.jobs import JobRecord
 from nbflow.model.names import check_name
-from nbflow.model.policies import NO_RETRY, Retry
+from nbflow.model.policies import NO_RETRY, Retry, check_times
+from nbflow.model.specs import StepSpec
 from nbflow.queue import options as opts
 from nbflow.queue.broker import DEFAULT, FRONT, STAMPS, NewJob
 from nbflow.queue.calls import Packer
@@ -61,8 +62,11 @@ class Preparer:
         defaults = defaults or {}
         self._retry = _retry_of(options, spec, defaults)
         self._packer = packer.of(called, self._retry)
-        timeout, soft = (_first(name, options, spec, defaults) for name in ("timeout", "soft_timeout"))
-        opts.check_timeouts(timeout, soft, f"job {self.name!r}")
+        step = spec if isinstance(spec, StepSpec) else None  # the timeout of a flow is its runs'
+        timeout, soft = (_first(name, options, step, defaults) for name in ("timeout", "soft_timeout"))
+        check_times(f"job {self.name!r}", {"timeout": timeout, "soft_timeout": soft})
+        self._times = _own_times(options, step)
+        check_times(f"job {self.name!r}", self._times)
         self.queue: str = options.queue or getattr(spec, "queue", None) or DEFAULT
         self._template = _NO_JOB | {
             "queue": self.queue,
@@ -99,7 +103,7 @@ class Preparer:
             "state": "pending" if waits else "ready",
             "payload": packed.payload,
             "due_at": due if waits else None,
-            "expires_at": opts.moment(options.expires, now, "expires"),
+            "expires_at": self._expiry(now, due if waits else None),
             "enqueued_at": now,
             "ready_at": None if waits else now,
             **more,
@@ -115,7 +119,7 @@ class Preparer:
         bound = options.id, options.unique, options.all_limits, options.after, options.conditional, self.callbacks()
         if any(bound) or options.eta is not None:
             return None
-        values = dict(self._template, state="ready", expires_at=opts.moment(options.expires, now, "expires"))
+        values = dict(self._template, state="ready", expires_at=self._expiry(now, None))
         values["enqueued_at"] = values["ready_at"] = now
         columns = ("id", "place", "payload", *(name for name in jobs.NEW if values[name] is not None))
         constant = tuple([values[name] for name in columns[3:]])
@@ -127,6 +131,14 @@ class Preparer:
                 return None
             found.append((id_, place - front, packed.payload, *constant))
         return Rows(columns, found)
+
+    def expires(self) -> Any:
+        """Until when its jobs have to be begun, as it was given: by the call, else by the function in seconds."""
+        return self.options.expires if self.options.expires is not None else self._times["expires"]
+
+    def _expiry(self, now: float, due: float | None) -> float | None:
+        base = now if due is None or self.options.expires is not None else due
+        return opts.moment(self.expires(), base, "expires")
 
     def callbacks(self) -> list[tuple[Any, str]]:
         """(function, when) of what is to be enqueued when a job ends."""
@@ -149,6 +161,9 @@ class Preparer:
             found["losses"] = self.options.most_losses
         if self.options.unique is not None and self.options.unique.scope == "waiting":
             found["unique"] = "waiting"
+        for name, short in (("heartbeat_timeout", "heartbeat"), ("deadline", "deadline")):
+            if self._times[name] is not None:
+                found[short] = self._times[name]
         retry = self._retry
         if retry.retries:
             found["retries"] = retry.retries
@@ -173,6 +188,15 @@ def _first(name: str, options: JobOptions, spec: Any, defaults: Mapping[str, Any
     if chosen is None and name not in defaults:
         chosen = getattr(settings_module.current(), f"job_{name}")
     return float(chosen) if chosen is not None else None
+
+
+def _own_times(options: JobOptions, step: StepSpec | None) -> dict[str, float | None]:
+    """The limits in time that the call or its function asks for, not those that are the queue's."""
+    asked = {name: getattr(options, name) for name in ("timeout", "soft_timeout", "heartbeat_timeout")}
+    if step is None:
+        return {**asked, "deadline": None, "expires": None}
+    found = {name: getattr(step, name) if value is None else value for name, value in asked.items()}
+    return {**found, "deadline": step.deadline, "expires": step.expires}
 
 
 def _wants_timeouts(retry: Retry) -> bool:

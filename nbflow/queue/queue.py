@@ -107,13 +107,13 @@ class Queue(Scheduling):
         """The same queue with other options for the jobs that are enqueued by the result.
 
         queue: another one, by name or as an object. priority: number within the queue, lower first. eta, expires: a
-        datetime, timedelta or seconds from now; not before, not after. timeout, soft_timeout: seconds. retries, delay,
-        backoff, cap, jitter, retry_on, never_retry_on: as of `@step`. unique: a key, or `Unique`. lock: jobs of one
-        lock never overlap. limits: `Limit`s. after: jobs to wait for; when: it is run on "success" (default),
-        "failure", "stopped" (one was cancelled) or "any" end of what it needs. front: before all others. id: see
-        `new_id`. tags, meta: to find it by. on_success, on_failure, on_stopped: functions, or `call`s of them, that are
-        enqueued with the result or the error, or URLs that are told. success_ttl, failure_ttl: seconds for which it is
-        kept, None for ever. most_losses: how often its process may die.
+        datetime, timedelta or seconds from now; not before, not after. timeout, soft_timeout, heartbeat_timeout:
+        seconds. retries, delay, backoff, cap, jitter, retry_on, never_retry_on: as of `@step`. unique: a key, or
+        `Unique`. lock: jobs of one lock never overlap. limits: `Limit`s. after: jobs to wait for; when: it is run on
+        "success" (default), "failure", "stopped" (one was cancelled) or "any" end of what it needs. front: before all
+        others. id: see `new_id`. tags, meta: to find it by. on_success, on_failure, on_stopped: functions, or `call`s
+        of them, that are enqueued with the result or the error, or URLs that are told. success_ttl, failure_ttl:
+        seconds for which it is kept, None for ever. most_losses: how often its process may die.
         """
         queue = options.pop("queue", None)
         changed = Queue(self.name if self._named else None, db=self._db)

@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING, Any
 from nbflow.model.errors import ConfigError, TaskCancelledError
 from nbflow.model.jobs import Mark, QueueRecord
 from nbflow.model.names import check_name
+from nbflow.model.policies import check_times
 from nbflow.model.states import State
 from nbflow.queue import gates
 from nbflow.queue.broker import STAMPS, Broker, new_queue, open_queue, queue_limits
 from nbflow.queue.consequences import Consequences
 from nbflow.queue.job import Job
-from nbflow.queue.options import TTLS, Limit, check_timeouts, seconds
+from nbflow.queue.options import TTLS, Limit, seconds
 from nbflow.queue.presence import is_dead
 from nbflow.running.failure import error_record
 from nbflow.storage import bells, jobs, queues, sweeper
@@ -38,7 +39,7 @@ def define(broker: Broker, name: str, limits: Mapping[str, Any], defaults: Mappi
     check_name(name, "queue")
     _check_limits(name, limits)
     options = {key: _default(value, key) for key, value in defaults.items() if value is not None or key in TTLS}
-    check_timeouts(options.get("timeout"), options.get("soft_timeout"), f"queue {name!r}")
+    check_times(f"queue {name!r}", {key: options.get(key) for key in ("timeout", "soft_timeout")})
     record = new_queue(name, broker.clock.time())._replace(**limits, options=json.dumps(options))
 
     def act(connection: Connection) -> None:

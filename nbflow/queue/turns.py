@@ -9,12 +9,12 @@ from typing import NamedTuple
 
 from nbflow.model.errors import JobNotFoundError, QueueError, TaskCancelledError
 from nbflow.model.jobs import ClaimedJob, HeldJob, JobEnd, JobRecord, Mark, QueueRecord
-from nbflow.model.ports import Finished
-from nbflow.model.records import AttemptRecord, LogRecord
+from nbflow.model.ports import Again, Due, Finished
+from nbflow.model.records import AttemptRecord, ErrorRecord, LogRecord
 from nbflow.model.states import State
-from nbflow.queue import gates
+from nbflow.queue import gates, overdue
 from nbflow.queue.broker import FRONT, STAMPS, before_all
-from nbflow.queue.calls import Needed, TooLateError
+from nbflow.queue.calls import Needed
 from nbflow.queue.consequences import Consequences, Ended
 from nbflow.queue.ledger import (
     InHand,
@@ -25,6 +25,7 @@ from nbflow.queue.ledger import (
     parsed,
     retry_after_timeout,
 )
+from nbflow.running import limits
 from nbflow.running.failure import error_record
 from nbflow.storage import job_links, jobs, queues
 from nbflow.storage.connection import Connection
@@ -32,9 +33,6 @@ from nbflow.storage.upserts import Upsert
 from nbflow.values.store import ValueStore
 
 Wanted = Callable[[QueueRecord], int]  # how many jobs of a queue the worker takes at most
-
-
-_TOO_LATE = f"{TooLateError.__module__}.{TooLateError.__qualname__}"
 
 
 class Claim(NamedTuple):
@@ -94,7 +92,7 @@ class Turn:
             return False
         if end.state is State.CANCELLED:  # given back before it began, or when the worker was told to stop
             if each.started is not None:
-                jobs.change(self._connection, job.id, expires_at=None)  # it was begun in time
+                self._begun_in_time(each)
             self._put_back(each, uncounted=True)
             return True
         if end.exit is not None and end.state is State.FAILED:  # its process died
@@ -103,13 +101,13 @@ class Turn:
             self._put_back(each, uncounted=is_numbered(job.kind), lost=True)
             return True
         again = end.again if end.state is not State.TIMED_OUT else retry_after_timeout(each, self._now)
-        if again is None:
+        if again is None or each.is_late_for(again, self._now):
             return False
         if again.wakes is not None:
-            self._suspend(each, again.at, again.wakes)
+            self._suspend(each, again)
             return True
         place = STAMPS.next()[0] if again.end else None
-        jobs.change(self._connection, job.id, expires_at=None)  # it was begun in time
+        self._begun_in_time(each)
         if job.gates and (again.at is None or again.at <= self._now):
             jobs.postpone(self._connection, job.id, None, place)
             self._line_up(each, job.place if place is None else place)
@@ -119,13 +117,20 @@ class Turn:
         self.freed = True
         return True
 
-    def _suspend(self, each: InHand, at: float | None, known: int) -> None:
+    def _begun_in_time(self, each: InHand) -> None:
+        """Let a job wait for its next try until its deadline, if it has one."""
+        deadline = each.deadline
+        jobs.change(self._connection, each.job.id, expires_at=deadline.at if deadline is not None else None)
+
+    def _suspend(self, each: InHand, again: Again) -> None:
         """Let a job wait until it is woken; at once if that happened after it looked last."""
         job = each.job
         record = jobs.get(self._connection, [job.id], lock=True)[job.id]
         jobs.put_back(self._connection, [job.id], uncounted=True)
-        if record.wakes == known:
-            jobs.postpone(self._connection, job.id, at)
+        if again.ends or record.expires_at is not None:
+            overdue.note(self._connection, job.id, record.policy, again.ends)
+        if record.wakes == again.wakes:
+            jobs.postpone(self._connection, job.id, again.at)
             self._leave_gates(each)
         elif job.gates:
             jobs.postpone(self._connection, job.id, None)
@@ -151,10 +156,10 @@ class Turn:
     def _job_end(self, each: InHand, end: Finished) -> JobEnd:
         job, value, error = each.job, end.value, end.error
         state = State.CANCELLED if each.abort and end.state is not State.SUCCEEDED else end.state
-        if end.again is not None:  # it wanted to go on, but was aborted
+        if end.again is not None:  # it wanted to go on, but was aborted, or reached its deadline
             state = State.CANCELLED
-        if error is not None and error.type == _TOO_LATE:
-            state = State.EXPIRED
+            if each.deadline is not None and not each.abort:
+                state, error = State.TIMED_OUT, _past_deadline(each, each.deadline, error)
         keep = job.success_ttl if state is State.SUCCEEDED else job.failure_ttl
         kept = self._now + keep if keep is not None else None
         if state is State.SUCCEEDED and value is not None:
@@ -245,6 +250,13 @@ class Turn:
     def _gone(self, job: ClaimedJob, need: str) -> Needed:
         text = f"{job.name!r} needs the result of job {need}, which is not kept any more."
         return Needed(None, self._follow.error_bytes(error_record(JobNotFoundError(text, job=need))), need)
+
+
+def _past_deadline(each: InHand, deadline: Due, error: ErrorRecord | None) -> ErrorRecord:
+    """The error of a job for whose next try there is no time."""
+    more = f" before its next try; the last one ended with {error.type}: {error.message}" if error is not None else ""
+    key = each.policy.get("key") or f"job {each.job.id}"
+    return error_record(limits.deadline_error(each.job.name, key, deadline, more))
 
 
 def _ended(each: InHand) -> Ended:

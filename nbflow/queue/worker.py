@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 import os
 import select
 import time
@@ -150,7 +151,8 @@ class Worker:
             self._chores(now)
             room = self._room()
             news = self._ledger.news(now)
-            if not (self._worth_a_turn(news, now) or (room and self._more)):
+            is_due = now >= self._next.get("due", math.inf)  # also if there is no room: what is late has to end
+            if not (self._worth_a_turn(news, now) or (room and self._more) or is_due):
                 return
             self._turn(now, room)
 
@@ -279,11 +281,16 @@ class Worker:
         """End what was asked to end."""
         if not self._ledger:
             return
-        found = self._database.retrying(lambda connection: jobs.to_abort(connection, self.id), write=False)
-        for job in found:
-            ticket = self._ledger.abort(job)
-            if ticket is not None:
-                self._pool.cancel(ticket)
+
+        def look(connection: Connection) -> tuple[list[tuple[str, bool]], float | None]:
+            return jobs.to_abort(connection, self.id), _next_due(connection)
+
+        found, due = self._database.retrying(look, write=False)
+        if due is not None:  # else nobody would ask while there is no room
+            self._next["due"] = min(due, self._next.get("due", math.inf))
+        for job, at_once in found:
+            if (ticket := self._ledger.abort(job)) is not None:
+                self._pool.cancel(ticket, at_once=at_once)
 
     def _hand_back(self) -> None:
         """Give back what has not begun, or all if it is urgent."""

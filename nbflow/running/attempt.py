@@ -11,9 +11,10 @@ from dataclasses import dataclass
 from types import AsyncGeneratorType, CoroutineType, GeneratorType
 from typing import TYPE_CHECKING, Any
 
-from nbflow.model.errors import SoftTimeoutError, StepResultError, TaskCancelledError
+from nbflow.model.errors import SoftTimeoutError, StepResultError, TaskCancelledError, TaskError
 from nbflow.model.ports import Again, Finished, Inputs, Ref, Report, Started
 from nbflow.model.states import State
+from nbflow.running import limits
 from nbflow.running.context import CURRENT, AttemptContext
 from nbflow.running.failure import error_record, restore_error, without_internal_frames
 from nbflow.running.interrupt import soft_error
@@ -82,11 +83,14 @@ def perform(attempt: Interruptible, site: Site) -> Finished:
     work = attempt.work
     name = work.spec.name
     started = site.clock.time()
+    late = limits.missed(work, started)
+    if late is not None:
+        return never_begun(work, started, site.worker, late)
     site.report(Started(work.ticket, started, site.worker, os.getpid()))
     attempt.started_at = started
     attempt.context = context = AttemptContext(work, site.report, site.clock, echo=site.echo, values=site.values)
     CURRENT.set(context)
-    timers = _timers(attempt, site, started)
+    timers = _timers(attempt, context, site, started)
     cpu = site.cpu_clock()
     value: StoredValue | None = None
     error: BaseException | None = None
@@ -125,11 +129,14 @@ def perform(attempt: Interruptible, site: Site) -> Finished:
     )
 
 
-def _timers(attempt: Interruptible, site: Site, started: float) -> list[Callable[[], None]]:
+def _timers(attempt: Interruptible, context: AttemptContext, site: Site, started: float) -> list[Callable[[], None]]:
     """Have the attempt end when its time is up; the actions undo it."""
     work, found = attempt.work, []
-    if work.timeout is not None:
-        found.append(site.clock.call_at(started + work.timeout, lambda: attempt.interrupt(State.TIMED_OUT)))
+    limit = limits.end(work, started)
+    if limit is not None:
+        found.append(site.clock.call_at(limit.at, lambda: attempt.interrupt(State.TIMED_OUT, limit.why)))
+    if work.heartbeat_timeout is not None:
+        found.append(limits.Pulse(attempt, context, site.clock).watch())
     if work.soft_timeout is not None:
         found.append(site.clock.call_at(started + work.soft_timeout, attempt.soften))
     return found
@@ -155,10 +162,11 @@ def given_up(attempt: Interruptible, site: Site) -> Finished:
     )
 
 
-def never_begun(work: Work, now: float, worker: str) -> Finished:
-    """The report of work that was cancelled while it waited."""
-    error = TaskCancelledError(f"step {work.spec.name!r} was cancelled before it began ({work.key}).")
-    return Finished(work.ticket, State.CANCELLED, now, now, worker, os.getpid(), None, error_record(error), error)
+def never_begun(work: Work, now: float, worker: str, late: tuple[State, TaskError] | None = None) -> Finished:
+    """The report of work that was cancelled while it waited, or is too `late`."""
+    cancelled = TaskCancelledError(f"step {work.spec.name!r} was cancelled before it began ({work.key}).")
+    state, error = late or (State.CANCELLED, cancelled)
+    return Finished(work.ticket, state, now, now, worker, os.getpid(), None, error_record(error), error)
 
 
 def _run(attempt: Interruptible, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:

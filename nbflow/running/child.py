@@ -23,6 +23,7 @@ from nbflow.running.context import AttemptContext
 from nbflow.running.descriptors import Descriptors
 from nbflow.running.functions import unpack
 from nbflow.running.interrupt import SHIELD, Interruptible, in_main, signals
+from nbflow.running.limits import is_limited
 from nbflow.running.marks import NOBODY, Mark
 from nbflow.values.store import ValueStore
 
@@ -109,6 +110,8 @@ class _Child:
                 for message in messages:
                     if isinstance(message, wire.Cancel):
                         self._cancel(message.ticket)
+                    elif isinstance(message, wire.Withdraw):
+                        self._withdraw(message.ticket)
                     elif isinstance(message, wire.GiveBack):
                         self._give_back(message.most)
                     elif isinstance(message, wire.KeepUntil):
@@ -124,6 +127,9 @@ class _Child:
     def _cancel(self, ticket: int) -> None:
         if self._attempt is not None and self._attempt.work.ticket == ticket:
             self._attempt.interrupt(State.CANCELLED)
+        self._withdraw(ticket)
+
+    def _withdraw(self, ticket: int) -> None:
         for message in self._inbox:
             if isinstance(message, wire.Task) and message.ticket == ticket:
                 self._inbox.remove(message)
@@ -222,9 +228,9 @@ class _Child:
             with self._sending:
                 self._unsent.append(report)
             # With others waiting here, the other thread sends it within `_GATHER`. That of a start is not told at all
-            # then if the end follows at once. One with a timeout is told: C code may hold up that thread for ever.
+            # then if the end follows at once. One that is to end in time is told: C code may hold up that thread.
             held = self._gather and self._inbox and type(report) is Started and len(self._unsent) < _MANY
-            if not held or (self._attempt is not None and self._attempt.work.timeout is not None):
+            if not held or (self._attempt is not None and is_limited(self._attempt.work)):
                 self._send()
 
     def _send(self) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import math
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -33,7 +34,7 @@ class AttemptContext:
     __slots__ = (
         "_clock", "_closed", "_due", "_flushed_at", "_lock", "_parts", "_report",
         "_reporting", "_size", "_wrote", "alive",
-        "attempt", "echo", "job", "key", "logical_time", "name", "needed", "run", "seq", "ticket", "values",
+        "attempt", "beat", "echo", "job", "key", "logical_time", "name", "needed", "run", "seq", "ticket", "values",
     )  # fmt: skip
 
     def __init__(
@@ -55,6 +56,7 @@ class AttemptContext:
         self.job: str | None = None  # id, on a queue
         self.needed: tuple[str, ...] = ()  # ids of the jobs whose results are among its arguments
         self.logical_time: datetime | None = None  # the time that its schedule meant, in the schedule's zone
+        self.beat = clock.time()  # when it gave a sign of life last; infinity while it waits for others
         self.alive = True  # False once it timed out, was cancelled or ended
         self.echo = echo  # whether its output also goes where it would go without nbflow
         self._report = report
@@ -97,8 +99,10 @@ class AttemptContext:
     def progress(self, value: float | None, message: str = "") -> None:
         """Tell how far the attempt is: from 0 to 1, None if that is not known."""
         if self.alive:
+            now = self._clock.time()
+            self.beat = now
             with self._lock:
-                self._make(Progress(self.ticket, self._clock.time(), value, message))
+                self._make(Progress(self.ticket, now, value, message))
 
     def meta(self, values: dict[str, Any]) -> None:
         """Put values that JSON can hold on record beside the attempt; later ones replace those of the same name."""
@@ -114,8 +118,10 @@ class AttemptContext:
             self._tell_waits(False)
 
     def _tell_waits(self, waits: bool) -> None:
+        now = self._clock.time()
+        self.beat = math.inf if waits else now
         with self._lock:
-            self._make(Waits(self.ticket, self._clock.time(), waits))
+            self._make(Waits(self.ticket, now, waits))
 
     def flush(self) -> None:
         """Send the output that was kept back."""
@@ -164,8 +170,9 @@ def current() -> AttemptContext | None:
 def heartbeat(progress: float | None = None, message: str = "") -> bool:
     """Tell that the step is alive and, if given, how far it is (0 to 1); returns whether to go on.
 
-    False means that nobody waits for the step any more, since it timed out or was cancelled. Outside of steps it does
-    nothing and returns True, so that a step can be called as a plain function.
+    A step with a `heartbeat_timeout` has to call it that often. False means that nobody waits for the step any more,
+    since it timed out or was cancelled. Outside of steps it does nothing and returns True, so that a step can be called
+    as a plain function.
     """
     context = CURRENT.get()
     if context is None:

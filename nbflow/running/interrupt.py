@@ -9,8 +9,9 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from nbflow.model.errors import SoftTimeoutError, StepTimeoutError, TaskCancelledError, TaskError
+from nbflow.model.errors import SoftTimeoutError, TaskCancelledError, TaskError
 from nbflow.model.states import State
+from nbflow.running.limits import TIMEOUT, overdue_error
 
 if TYPE_CHECKING:
     from nbflow.model.ports import Clock, Work
@@ -32,7 +33,7 @@ class Interruptible:
 
     __slots__ = (
         "_claimed", "_clock", "_give_up", "_lock", "_phase", "_sent", "_soft", "_soften", "_stop", "_thread", "context",
-        "judged", "keyboard", "started_at", "verdict", "work",
+        "judged", "keyboard", "started_at", "verdict", "why", "work",
     )  # fmt: skip
 
     def __init__(self, work: Work, clock: Clock, give_up: Callable[[Interruptible], None] | None = None) -> None:
@@ -40,6 +41,7 @@ class Interruptible:
         self.context: AttemptContext | None = None  # once it has begun
         self.started_at = 0.0
         self.verdict: State | None = None  # TIMED_OUT or CANCELLED, once somebody decided so
+        self.why = TIMEOUT  # which limit was reached, if it is TIMED_OUT
         self.judged: State | None = None  # the verdict, if it fell before the function ended
         self.keyboard: KeyboardInterrupt | None = None  # to be raised to the person who waits, after the report
         self._clock = clock
@@ -64,10 +66,11 @@ class Interruptible:
             claimed, self._claimed = self._claimed, True
             return not claimed
 
-    def interrupt(self, verdict: State) -> None:
-        """End the function as soon as that is possible."""
+    def interrupt(self, verdict: State, why: str = TIMEOUT) -> None:
+        """End the function as soon as that is possible. `why`: the limit that it reached, see limits.py."""
         with self._lock:
             if self.verdict is None and self._phase != _ENDED:
+                self.why = why
                 self.verdict = verdict
                 if self.context is not None:
                     self.context.alive = False
@@ -127,7 +130,7 @@ class Interruptible:
     def error(self) -> TaskError:
         """The error that the verdict stands for."""
         assert self.verdict is not None  # asked of interrupted attempts only
-        return verdict_error(self.verdict, self.work)
+        return verdict_error(self.verdict, self.work, self.why)
 
     def _settle(self) -> None:
         # From the next line on nobody sends an exception. One that was sent before shows in `verdict`, which is set
@@ -143,12 +146,11 @@ class Interruptible:
                 _take_back(self._thread)
 
 
-def verdict_error(verdict: State, work: Work) -> TaskError:
+def verdict_error(verdict: State, work: Work, why: str = TIMEOUT) -> TaskError:
     """The error that stands for a verdict on an attempt."""
-    name = work.spec.name
     if verdict is State.TIMED_OUT:
-        return StepTimeoutError(f"step {name!r} took longer than its timeout of {work.timeout:g} seconds ({work.key}).")
-    return TaskCancelledError(f"step {name!r} was cancelled ({work.key}).")
+        return overdue_error(work, why)
+    return TaskCancelledError(f"step {work.spec.name!r} was cancelled ({work.key}).")
 
 
 def soft_error(work: Work) -> SoftTimeoutError:

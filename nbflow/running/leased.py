@@ -17,6 +17,8 @@ class Leased:
         self.child = child
         self.tasks: dict[int, Work] = {}  # by ticket, in the order that they will run in
         self.running: Started | None = None
+        self.began = 0.0  # when that was heard, in seconds since 1970
+        self.beat = 0.0  # when its task gave a sign of life last; infinity: it may be silent for now
         self.waits = False  # whether its task waits for others, which may have its place
         self.done = 0  # tasks that it has run
         self.retiring = False  # whether it gets no more tasks

@@ -8,15 +8,16 @@ from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from nbflow.model.ports import Finished, Output, Report, Started, Waits, Work
+from nbflow.model.ports import Finished, Output, Progress, Report, Started, Waits, Work
 from nbflow.model.states import State
 from nbflow.running import functions, losses, surroundings, wire
 from nbflow.running.attempt import never_begun
 from nbflow.running.children import Child, children
-from nbflow.running.clock import SystemClock
 from nbflow.running.echo import echo
-from nbflow.running.interrupt import GRACE, verdict_error
+from nbflow.running.guard import Guard
+from nbflow.running.interrupt import GRACE
 from nbflow.running.leased import Leased
+from nbflow.running.limits import is_limited
 
 if TYPE_CHECKING:
     from nbflow.model.ports import Clock
@@ -64,7 +65,6 @@ class ProcessPool:
         self._until: float | None = None  # when children end by themselves
         self._values = values
         self._clock = clock  # for reports about what never ran; children have the time of the machine
-        self._timers = SystemClock()
         self._echo = echo
         self._report: Callable[[Report], None] | None = None
         self._lock = threading.RLock()
@@ -73,7 +73,9 @@ class ProcessPool:
         self._open: set[int] = set()  # tickets whose last report has not been made
         self._claimed: set[int] = set()  # of them, those about to be reported
         self._cancelled: set[int] = set()  # of them, those that a child was told to end
+        self._withdrawn: set[int] = set()  # of them, those that a child was told not to begin
         self._leased: dict[Child, Leased] = {}
+        self._guard = Guard(self._lock, self._leased, clock, self._finish)
         self._specs: dict[int, tuple[int, StepSpec, Any]] = {}  # by id: number, spec (kept for its id), packed function
         self._ahead = 0  # tasks that a child is given beyond the one it runs
         self._hopeless = 0
@@ -107,22 +109,40 @@ class ProcessPool:
         for end in refused:
             self._finish(end)
 
-    def cancel(self, ticket: int) -> None:
-        """End an attempt: at once if it has not begun, else softly, and after `GRACE` by killing its process."""
+    def cancel(self, ticket: int, *, at_once: bool = False) -> None:
+        """End an attempt: without a trace if it has not begun, else softly, and after `GRACE` by killing its process.
+
+        `at_once`: its process is killed now, and the step does not learn of it.
+        """
         with self._lock:
-            for work in self._queue:
-                if work.ticket == ticket:
-                    self._queue.remove(work)
-                    break
-            else:
-                leased = next((each for each in self._leased.values() if ticket in each.tasks), None)
-                if leased is not None:
-                    # Whether it has begun is for the child to say, which gives it back if not.
-                    if ticket not in self._cancelled:
-                        self._cancelled.add(ticket)
-                        self._kill_once_cancelled(leased, ticket)
-                    children().send(leased.child, [wire.Cancel(ticket)])
+            leased = self._find(ticket)
+            if leased is not None and ticket not in self._cancelled:
+                self._cancelled.add(ticket)
+                self._guard.cancelled(leased, ticket, 0.0 if at_once else GRACE)
+        self._drop(ticket, wire.Withdraw(ticket) if at_once else wire.Cancel(ticket))
+
+    def withdraw(self, ticket: int) -> None:
+        """Drop an attempt that has not begun; one that has goes on."""
+        with self._lock:
+            if self._find(ticket) is not None:
+                self._withdrawn.add(ticket)
+        self._drop(ticket, wire.Withdraw(ticket))
+
+    def _find(self, ticket: int) -> Leased | None:
+        """The child that has a task. Under the lock."""
+        return next((each for each in self._leased.values() if ticket in each.tasks), None)
+
+    def _drop(self, ticket: int, order: wire.Cancel | wire.Withdraw) -> None:
+        """Take a task out of the queue, or have the child do what it is to do, which knows whether it has begun."""
+        with self._lock:
+            leased = self._find(ticket)
+            if leased is not None:
+                children().send(leased.child, [order])
                 return
+            work = next((work for work in self._queue if work.ticket == ticket), None)
+            if work is None:
+                return
+            self._queue.remove(work)
         self._finish(never_begun(work, self._clock.time(), self.name))
 
     def help(self, done: Callable[[], bool]) -> bool:
@@ -315,7 +335,7 @@ class ProcessPool:
         """Queue what did not begin in a child for another one, or report that it never began if nobody wants it."""
         ends: list[Report] = []
         for work in reversed(works):
-            if self._giving_back or for_good or work.ticket in self._cancelled:
+            if self._giving_back or for_good or work.ticket in self._cancelled | self._withdrawn:
                 ends.append(never_begun(work, self._clock.time(), self.name))
             elif work.ticket in self._open:
                 self._queue.appendleft(work)
@@ -326,9 +346,10 @@ class ProcessPool:
         if type(report) is Started:
             leased.running = report
             self._hopeless = 0
-            work = leased.tasks[report.ticket]
-            if work.timeout is not None:
-                self._kill_after(work.timeout + GRACE, leased, report, State.TIMED_OUT)
+            if is_limited(leased.tasks[report.ticket]):
+                self._guard.begun(leased)
+        elif type(report) is Progress:
+            self._guard.heard(leased)
         elif type(report) is Finished:
             leased.running = None
             self._hopeless = 0
@@ -342,6 +363,7 @@ class ProcessPool:
                 self._ahead = 0
         elif type(report) is Waits:
             leased.waits = report.waits
+            self._guard.heard(leased, waits=report.waits)
             if report.waits:
                 leased.ask_back(len(leased.tasks) - 1)
         return report.ticket in self._open
@@ -398,42 +420,6 @@ class ProcessPool:
                 self._claimed.discard(end.ticket)
                 self._open.discard(end.ticket)
                 self._cancelled.discard(end.ticket)
+                self._withdrawn.discard(end.ticket)
                 if not self._open:
                     self._ended.notify_all()
-
-    # --- bad ends ------------------------------------------------------------------------------------------------
-
-    def _kill_after(self, seconds: float, leased: Leased, started: Started, verdict: State) -> None:
-        def kill() -> None:
-            if leased.running is not None and leased.running.ticket == started.ticket:
-                self._kill(leased, started, verdict)
-
-        leased.set_timer(self._timers.call_at(self._timers.time() + seconds, kill))
-
-    def _kill_once_cancelled(self, leased: Leased, ticket: int) -> None:
-        """End a child that still runs a task `GRACE` after it was cancelled.
-
-        Its mark is asked each time, since it may run C code that lets it neither report a start nor give a task back.
-        """
-
-        def look() -> None:
-            with self._lock:
-                if ticket not in leased.tasks or leased.child not in self._leased:
-                    return
-                leased.find_running(self._clock.time())
-                started = leased.running
-                if started is None or started.ticket != ticket:
-                    self._kill_once_cancelled(leased, ticket)
-                    return
-            self._kill(leased, started, State.CANCELLED)
-
-        self._timers.call_at(self._timers.time() + GRACE, look)
-
-    def _kill(self, leased: Leased, started: Started, verdict: State) -> None:
-        with self._lock:
-            work = leased.tasks.pop(started.ticket, None)
-            if work is None:
-                return
-            leased.child.kill()
-        error = verdict_error(verdict, work)
-        self._finish(losses.end(work, verdict, error, self._clock.time(), started=started, exit="signal 9"))

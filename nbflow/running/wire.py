@@ -15,6 +15,7 @@ from nbflow.model.specs import StepSpec
 
 _LENGTH = struct.Struct(">Q")
 _CHUNK = 256 * 1024
+_NO_LIMITS = (None, None, None)
 
 
 class Lease(NamedTuple):
@@ -49,23 +50,33 @@ class Task(NamedTuple):
     attempt: int
     timeout: float | None
     soft_timeout: float | None
+    limits: tuple[Any, ...] | None = None  # the further limits in time, as in Work; most have none
 
     @classmethod
     def of(cls, work: Work, spec: int) -> Task:
         """The message that hands on `work`, whose step has the number `spec`."""
+        limits = (work.expires, work.deadline, work.heartbeat_timeout)
         return cls(
-            work.ticket, spec, work.inputs, work.run, work.seq, work.key, work.attempt, work.timeout, work.soft_timeout
-        )
+            work.ticket, spec, work.inputs, work.run, work.seq, work.key, work.attempt, work.timeout, work.soft_timeout,
+            limits if limits != _NO_LIMITS else None,
+        )  # fmt: skip
 
     def work(self, spec: StepSpec) -> Work:
         """The attempt, where it has arrived."""
         return Work(
-            self.ticket, spec, self.inputs, self.run, self.seq, self.key, self.attempt, self.timeout, self.soft_timeout
-        )
+            self.ticket, spec, self.inputs, self.run, self.seq, self.key, self.attempt, self.timeout, self.soft_timeout,
+            *(self.limits or ()),
+        )  # fmt: skip
 
 
 class Cancel(NamedTuple):
     """To a child: drop a task, or end it if it runs."""
+
+    ticket: int
+
+
+class Withdraw(NamedTuple):
+    """To a child: drop a task that has not begun."""
 
     ticket: int
 

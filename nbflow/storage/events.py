@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, insert, select
 
 from nbflow.model.records import EventRecord
 from nbflow.storage.schema import events
@@ -12,3 +12,14 @@ def of_run(connection: Connection, run: str) -> list[EventRecord]:
     """What happened in a run beside its tasks, in order of time."""
     statement = select(events).where(events.c.run == run).order_by(events.c.time, events.c.id)
     return [EventRecord(*row) for row in connection.execute(statement)]
+
+
+def of_kind(connection: Connection, run: str, kind: str) -> list[EventRecord]:
+    """What of one kind happened in a run."""
+    return [event for event in of_run(connection, run) if event.kind == kind]
+
+
+def add(connection: Connection, record: EventRecord) -> None:
+    """Store an event, unless it is there."""
+    if connection.execute(select(events.c.id).where(events.c.id == record.id)).first() is None:
+        connection.execute(insert(events).values(record._asdict()))

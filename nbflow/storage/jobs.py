@@ -85,7 +85,7 @@ def put_back(
         connection,
         "UPDATE jobs SET state = 'ready', place = CASE WHEN place > 0 THEN place - ? ELSE place END, "
         "attempt = attempt - ?, losses = losses + ?, started_at = NULL, abort = 0, "
-        "expires_at = CASE WHEN ? = 1 THEN NULL ELSE expires_at END WHERE id = ?",
+        "expires_at = CASE WHEN ? = 1 AND kind <> 'flow' THEN NULL ELSE expires_at END WHERE id = ?",
         rows,
     )
 
@@ -203,10 +203,10 @@ def running_of(connection: Connection, workers: Sequence[str]) -> list[JobRecord
     return [JobRecord._make(row) for row in raw.one(connection, statement, tuple(workers))]
 
 
-def to_abort(connection: Connection, worker: str) -> list[str]:
-    """Of the jobs that a worker has, those that are to be ended."""
-    statement = "SELECT id FROM jobs WHERE state = 'running' AND worker = ? AND abort = 1"
-    return [row[0] for row in raw.one(connection, statement, (worker,))]
+def to_abort(connection: Connection, worker: str) -> list[tuple[str, bool]]:
+    """Of the jobs that a worker has, those that are to be ended, and whether at once."""
+    statement = "SELECT id, abort FROM jobs WHERE state = 'running' AND worker = ? AND abort > 0"
+    return [(row[0], row[1] > 1) for row in raw.one(connection, statement, (worker,))]
 
 
 def get(connection: Connection, ids: Sequence[str], *, lock: bool = False) -> dict[str, JobRecord]:

@@ -21,6 +21,7 @@ from nbflow.storage.upserts import storable
 _UNFINISHED = tuple(state.value for state in State if state not in FINISHED)
 
 
+_AT_ONCE = 500  # values in one statement
 _SLACK = 60.0  # seconds past its lease for which the word of a living process holds
 _LOST = {
     "state": State.FAILED.value,
@@ -118,6 +119,7 @@ def claim(
         "host": socket.gethostname(),
         "lease_until": now + lease,
         "state": State.RUNNING.value,
+        "started_at": func.coalesce(runs.c.started_at, now),
         "finished_at": None,
         "error_type": None,
         "error_message": None,
@@ -199,18 +201,29 @@ def finish(connection: Connection, record: RunUpdate) -> None:
 
 def cancel(database: Database, run: str, now: float) -> None:
     """End a run of any process: its own one notices when it writes next."""
-    ended = {"state": State.CANCELLED.value, "finished_at": now}
 
     def end(connection: Connection) -> None:
         get(connection, run)
-        connection.execute(
-            update(runs).where(and_(runs.c.id == run, runs.c.state.in_(_UNFINISHED))).values(**ended, owner=None)
-        )
-        for table in (tasks, attempts):
-            statement = update(table).where(and_(table.c.run == run, table.c.state.in_(_UNFINISHED)))
-            connection.execute(statement.values(ended))
+        ended = {"state": State.CANCELLED.value, "finished_at": now, "owner": None}
+        connection.execute(update(runs).where(and_(runs.c.id == run, runs.c.state.in_(_UNFINISHED))).values(ended))
+        end_tasks(connection, run, now)
 
     database.retrying(end)
+
+
+def end_tasks(connection: Connection, run: str, now: float, *, under: str = "") -> list[int]:
+    """Store unfinished tasks of a run, or below the sub-flow with the key `under`, as cancelled; returns their seqs."""
+    ended = {"state": State.CANCELLED.value, "finished_at": now}
+    meant = and_(tasks.c.run == run, tasks.c.state.in_(_UNFINISHED))
+    if under:
+        meant = and_(meant, tasks.c.key.like(_prefix(f"{under}/"), escape="\\"))
+    seqs = list(connection.execute(select(tasks.c.seq).where(meant)).scalars())
+    connection.execute(update(tasks).where(meant).values(ended))
+    tries = and_(attempts.c.run == run, attempts.c.state.in_(_UNFINISHED))
+    for part in [seqs[start : start + _AT_ONCE] for start in range(0, len(seqs), _AT_ONCE)] if under else [None]:
+        wanted = tries if part is None else and_(tries, attempts.c.seq.in_(part))
+        connection.execute(update(attempts).where(wanted).values(ended))
+    return seqs
 
 
 def over(connection: Connection, ids: Sequence[str]) -> set[str]:

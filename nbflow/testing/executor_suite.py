@@ -11,12 +11,14 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from nbflow.model.errors import JobExpiredError, StepTimeoutError
 from nbflow.model.policies import Resources
-from nbflow.model.ports import Executor, Finished, Inputs, Output, Progress, Ref, Report, Work
+from nbflow.model.ports import Due, Executor, Finished, Inputs, Output, Progress, Ref, Report, Work
 from nbflow.model.records import StoredValue
 from nbflow.model.specs import StepSpec
 from nbflow.model.states import State
@@ -65,7 +67,8 @@ class Bench:
             self._specs[function, is_async] = StepSpec(name, function, is_async=is_async, resources=resources)
         spec = self._specs[function, is_async]
         key = f"{spec.name}#{ticket}"
-        self.executor.submit(Work(ticket, spec, inputs, "run", ticket, key, 1, more.get("timeout")))
+        limits = {name: more[name] for name in ("timeout", "expires", "deadline", "heartbeat_timeout") if name in more}
+        self.executor.submit(Work(ticket, spec, inputs, "run", ticket, key, 1, **limits))
         return ticket
 
     def in_background(self, function: Callable[..., Any], *args: Any, **more: Any) -> int:
@@ -251,6 +254,35 @@ def _a_timeout_never_hits_the_next_task(bench: Bench) -> None:
     states = [bench.finished(ticket).state for ticket in tickets]
     assert set(states[100:]) == {State.SUCCEEDED}
     assert set(states[:100]) <= {State.SUCCEEDED, State.TIMED_OUT}
+
+
+@_check
+def _what_is_too_late_is_not_begun(bench: Bench) -> None:
+    marker, past = bench.folder / "begun", Due(0.0, 1.0)
+    expired = bench.submit(steps.touch, str(marker), expires=past)
+    overdue = bench.submit(steps.touch, str(marker), deadline=past)
+    in_time = bench.submit(steps.add, 1, 2, expires=Due(4e9, 1.0), deadline=Due(4e9, 1.0))
+    assert (bench.finished(expired).state, bench.finished(overdue).state) == (State.EXPIRED, State.TIMED_OUT)
+    assert (type(bench.error(expired)), type(bench.error(overdue))) == (JobExpiredError, StepTimeoutError)
+    assert not marker.exists()
+    assert bench.value(in_time) == 3
+
+
+@_check
+def _a_deadline_ends_a_step(bench: Bench) -> None:
+    ticket = bench.submit(steps.spin, timeout=50.0, deadline=Due(time.time() + 1.0, 1.0))
+    assert bench.finished(ticket).state is State.TIMED_OUT
+    assert "deadline of 1 seconds" in str(bench.error(ticket))
+
+
+@_check
+def _a_step_that_is_silent_for_too_long_is_ended(bench: Bench) -> None:
+    beating = bench.in_background(steps.beat_for, 20, heartbeat_timeout=30.0)
+    assert bench.value(beating) == 20
+    for function in (steps.spin, steps.stubborn):
+        ticket = bench.submit(function, timeout=50.0, heartbeat_timeout=0.2)
+        assert bench.finished(ticket).state is State.TIMED_OUT
+        assert "heartbeat_timeout of 0.2 seconds" in str(bench.error(ticket))
 
 
 @_check

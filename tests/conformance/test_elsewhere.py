@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from tests.conformance.shapes import Shape, basics, errors
+from tests.conformance.shapes import Shape, basics, errors, timers
 from tests.conformance.test_flows import _check
 
-SHAPES = [*basics.SHAPES, *errors.SHAPES]
+SHAPES = [*basics.SHAPES, *errors.SHAPES, *timers.SHAPES]
 
 
 @pytest.fixture(autouse=True)

@@ -20,7 +20,7 @@ from nbflow.authoring.patterns import wait
 from nbflow.authoring.step import Step
 from nbflow.engine.placeholders import Placeholder, is_placeholder, task_of
 from nbflow.model.errors import NotebookError
-from nbflow.model.policies import NO_CACHE, NO_RETRY, Cache, Retry
+from nbflow.model.policies import NO_CACHE, NO_RETRY, Cache, Retry, check_times
 from nbflow.model.specs import StepSpec
 
 
@@ -303,11 +303,15 @@ def _sources(cells: Iterable[Cell]) -> tuple[CellSource, ...]:
 
 def _spec(step: StepCells, work: CellsWork) -> StepSpec:
     options = step.options
+    check_times(f"step {step.name!r}", options.times)  # which the cells of the step may say together
     return StepSpec(
         name=step.name,
         function=run_cells,
         retry=Retry(retries=options.retries, delays=(options.delay,)) if options.retries else NO_RETRY,
         timeout=options.timeout,
+        expires=options.expires,
+        deadline=options.deadline,
+        heartbeat_timeout=options.heartbeat_timeout,
         cache=Cache(enabled=True) if options.cache else NO_CACHE,
         executor=options.executor,
         identity=xxhash.xxh3_128_hexdigest(repr(work.cells).encode("utf-8", "surrogatepass")),

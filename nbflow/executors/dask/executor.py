@@ -20,9 +20,9 @@ from nbflow.executors.dask.slot import lend_place
 from nbflow.executors.dask.slots import Hopeless, Lost, Slots, place
 from nbflow.executors.dask.tickets import Tickets
 from nbflow.model.errors import ConfigError, NbflowError, WorkerLostError
-from nbflow.model.ports import Finished, Output, Report, Started, Work
+from nbflow.model.ports import Finished, Output, Progress, Report, Started, Work
 from nbflow.model.states import State
-from nbflow.running import losses, wire
+from nbflow.running import limits, losses, wire
 from nbflow.running.attempt import never_begun
 from nbflow.running.clock import SystemClock
 from nbflow.running.echo import echo
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 _TEND = 0.25  # seconds between two looks at slots that are idle or had their turn
 # Workers give attempts up that do not end in time, and say so. These are for workers that do not even do that.
 _UNHEARD = GRACE + 1.0  # seconds after which an attempt is taken for cancelled
-_LATE = GRACE + 3.0  # seconds beyond its timeout after which it is taken for timed out
+_LATE = GRACE + 3.0  # seconds beyond the end of its time after which it is taken for timed out
 _log = logging.getLogger("nbflow")
 
 
@@ -116,16 +116,25 @@ class DaskExecutor:
 
     def cancel(self, ticket: int) -> None:
         """End an attempt: at once if it waits, else softly; a worker that does not do so is given up after `GRACE`."""
+        self._end_early(ticket, wire.Cancel(ticket), self._tickets.cancelled)
+
+    def withdraw(self, ticket: int) -> None:
+        """Drop an attempt that has not begun; one that has goes on."""
+        self._end_early(ticket, wire.Withdraw(ticket), self._tickets.withdrawn)
+
+    def _end_early(self, ticket: int, order: wire.Cancel | wire.Withdraw, asked: set[int]) -> None:
+        """Drop what waits here, or give an order to the slot that has it, unless it was `asked` already."""
         with self._lock:
             work = self._tickets.open.get(ticket)
             if work is None or self._slots is None:
                 return
             if not self._slots.withdraw(ticket):
                 slot = self._slots.holder(ticket)
-                if slot is not None and slot.link is not None and ticket not in self._tickets.cancelled:
-                    self._tickets.cancelled.add(ticket)
-                    slot.link.send([wire.Cancel(ticket)])
-                    self._give_up_after(_UNHEARD, work, State.CANCELLED)
+                if slot is not None and slot.link is not None and ticket not in asked:
+                    asked.add(ticket)
+                    slot.link.send([order])
+                    if asked is self._tickets.cancelled:
+                        self._give_up_after(_UNHEARD, work, State.CANCELLED)
                 return
         self._finish(never_begun(work, self._clock.time(), self.name))
 
@@ -163,10 +172,10 @@ class DaskExecutor:
         """A worker cannot be reached any more."""
         self._inbox.put(functools.partial(self._lose, link, why))
 
-    def due(self, work: Work) -> None:
-        """Nothing stands between an attempt and its slot any more."""
-        if work.timeout is not None and work.ticket not in self._tickets.cancelled:
-            self._give_up_after(work.timeout + _LATE, work, State.TIMED_OUT)
+    def due(self, work: Work, *, anew: bool = True) -> None:
+        """Nothing stands between an attempt and its slot any more; not `anew`: it gave a sign of life there."""
+        if (left := self._tickets.time_left(work, anew=anew)) is not None:
+            self._give_up_after(left.at + _LATE, work, State.TIMED_OUT, left.why)
 
     def _work(self) -> None:
         self._delivering.now = True
@@ -236,6 +245,8 @@ class DaskExecutor:
                 return
             if type(report) is Started:
                 self._slots.started(report)
+            elif type(report) is Progress and work.heartbeat_timeout is not None:
+                self.due(work, anew=False)
             elif type(report) is Finished:
                 self._slots.finished(report)
         if type(report) is Finished:
@@ -250,9 +261,7 @@ class DaskExecutor:
         with self._lock:
             if self._slots is None:
                 return
-            back = self._slots.given_back(tickets)
-            wanted = self._tickets.open.keys() - self._tickets.cancelled
-            dropped = [work for work in back if work.ticket not in wanted]
+            dropped = [work for work in self._slots.given_back(tickets) if not self._tickets.wanted(work)]
             for work in dropped:
                 self._slots.withdraw(work.ticket)
         for work in dropped:
@@ -267,12 +276,12 @@ class DaskExecutor:
         except Exception:  # one report's trouble must not keep the others back
             _log.exception("The receiver of an executor's reports failed.")
 
-    def _give_up_after(self, seconds: float, work: Work, verdict: State) -> None:
+    def _give_up_after(self, seconds: float, work: Work, verdict: State, why: str = limits.TIMEOUT) -> None:
         """Wait no longer than that for the end of an attempt."""
-        give_up = functools.partial(self._give_up, work, verdict)
+        give_up = functools.partial(self._give_up, work, verdict, why)
         self._tickets.expect(work.ticket, seconds, functools.partial(self._inbox.put, give_up))
 
-    def _give_up(self, work: Work, verdict: State) -> None:
+    def _give_up(self, work: Work, verdict: State, why: str) -> None:
         with self._lock:
             slot = self._slots.holder(work.ticket) if self._slots is not None else None
             if slot is None or slot.link is None or self._slots is None:
@@ -280,8 +289,7 @@ class DaskExecutor:
             started = slot.running
             self._slots.drop(work.ticket)
             self._slots.give_up(slot)
-        error = verdict_error(verdict, work)
-        self._finish(losses.end(work, verdict, error, self._clock.time(), started=started))
+        self._finish(losses.end(work, verdict, verdict_error(verdict, work, why), self._clock.time(), started=started))
 
 
 def _hello(values: ValueStore, cluster: Cluster) -> Hello:

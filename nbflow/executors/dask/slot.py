@@ -101,9 +101,14 @@ class Slot:
         with self._changed:
             running = self._running
             if running is None or running.work.ticket != ticket:
-                return self._give_back(lambda _, work: work.ticket == ticket)
+                return self.withdraw(ticket)
         running.interrupt(State.CANCELLED)
         return True
+
+    def withdraw(self, ticket: int) -> bool:
+        """Drop a task that has not begun; False if there is none."""
+        with self._changed:
+            return self._give_back(lambda _, work: work.ticket == ticket)
 
     def end(self, why: str = "") -> None:
         """End after what runs, and give the rest back."""

@@ -160,6 +160,8 @@ class Link:
             self._specs[message.number] = StepSpec(message.name, function, is_async=message.is_async)
         elif isinstance(message, wire.Cancel):
             any(slot.cancel(message.ticket) for slot in list(self.slots.values()))
+        elif isinstance(message, wire.Withdraw):
+            any(slot.withdraw(message.ticket) for slot in list(self.slots.values()))
         elif isinstance(message, End):
             slot = self.slots.get(message.slot)
             if slot is not None:

@@ -17,6 +17,7 @@ class Shape:
     value: Any = None  # expected; compared by `same`
     error: type[BaseException] | None = None  # expected instead of a value
     match: str | None = None  # part of the error's message
+    ends: str = "failed"  # the state of the run then
     states: dict[str, str] = field(default_factory=dict)  # of some tasks, by key
     attempts: dict[str, int] = field(default_factory=dict)
     plain: bool = True  # whether plain Python gives the same value

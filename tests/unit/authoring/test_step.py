@@ -56,6 +56,14 @@ def test_retries_may_be_a_tuple_of_delays() -> None:
         ({"retries": 1, "retry_on": "OSError"}, "exception types"),
         ({"timeout": 0}, "positive"),
         ({"timeout": "1 s"}, "positive"),
+        ({"expires": -1}, "time to begin of step .* positive"),
+        ({"deadline": 0}, "deadline of step .* positive"),
+        ({"heartbeat_timeout": True}, "heartbeat timeout of step .* positive"),
+        ({"timeout": 10, "deadline": 5}, r"deadline \(5 s\) has to be longer than timeout \(10 s\)"),
+        ({"soft_timeout": 5, "deadline": 5}, "deadline .* has to be longer than soft_timeout"),
+        ({"expires": 10, "deadline": 5}, "deadline .* has to be longer than expires"),
+        ({"timeout": 5, "heartbeat_timeout": 10}, "timeout .* has to be longer than heartbeat_timeout"),
+        ({"deadline": 5, "heartbeat_timeout": 10}, "deadline .* has to be longer than heartbeat_timeout"),
         ({"cache": -1}, "cache lifetime"),
         ({"name": "1st"}, "starts with a letter"),
         ({"tags": ["a/b"]}, "tag"),
@@ -65,6 +73,24 @@ def test_retries_may_be_a_tuple_of_delays() -> None:
 def test_options_that_make_no_sense_are_refused(options: dict[str, Any], told: str) -> None:
     with pytest.raises((DefinitionError, ConfigError), match=told):
         step(**options)(lambda: 1)
+
+
+def test_limits_that_go_together_are_recorded() -> None:
+    made: Any = step(timeout=5, deadline=timedelta(seconds=5), expires=5, heartbeat_timeout=5)(lambda: 1)
+    assert (made.spec.expires, made.spec.deadline, made.spec.heartbeat_timeout) == (5.0, 5.0, 5.0)
+    with pytest.raises(ConfigError, match="deadline .* has to be longer than timeout"):
+        made.with_options(timeout=6)
+    assert made.with_options(deadline=None, timeout=6).spec.timeout == 6.0
+
+
+@pytest.mark.parametrize("options", [{"timeout": 0}, {"timeout": "soon"}, {"decision_timeout": -1}], ids=str)
+def test_times_of_flows_that_make_no_sense_are_refused(options: dict[str, Any]) -> None:
+    with pytest.raises(DefinitionError, match="timeout of flow 'sums' is a positive number"):
+        flow(name="sums", **options)(_sums)
+
+
+def _sums() -> int:
+    return 1
 
 
 def test_only_functions_become_steps() -> None:

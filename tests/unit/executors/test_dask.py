@@ -110,6 +110,11 @@ def test_a_task_that_holds_the_interpreter_is_given_up(local):
     assert local.value(local.submit(suite.add, 1, 1)) == 2
 
 
+def test_a_silent_task_that_holds_the_interpreter_is_given_up(local):
+    ticket = local.submit(steps.hold_the_interpreter, heartbeat_timeout=0.1)
+    assert "heartbeat_timeout of 0.1 seconds" in str(local.error(ticket))
+
+
 def test_the_surroundings_are_those_of_the_process_that_runs_the_flow(local, monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("A_VARIABLE", "set")

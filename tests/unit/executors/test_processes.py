@@ -9,6 +9,7 @@ import psutil
 import pytest
 
 from nbflow.model.errors import UnpicklableError, WorkerLostError
+from nbflow.model.ports import Due
 from nbflow.model.states import State
 from nbflow.running.clock import SystemClock
 from nbflow.testing import steps as suite_steps
@@ -102,6 +103,28 @@ def test_a_timeout_ends_code_that_never_lets_python_go_on(bench_of):
     end = bench.finished(stuck)
     assert (end.state, end.exit) == (State.TIMED_OUT, "signal 9")
     assert bench.value(waiting) == 2
+
+
+@pytest.mark.parametrize("limit", [{"heartbeat_timeout": 0.2}, {"deadline": 0.5}], ids=str)
+def test_any_limit_ends_code_that_never_lets_python_go_on(processes, limit):
+    if "deadline" in limit:
+        limit = {"deadline": Due(SystemClock().time() + limit["deadline"], limit["deadline"])}
+    end = processes.finished(processes.submit(steps.hold_the_interpreter, **limit))
+    assert (end.state, end.exit) == (State.TIMED_OUT, "signal 9")
+    assert next(iter(limit)) in end.error.message
+
+
+def test_what_is_withdrawn_ends_unless_it_has_begun(bench_of, tmp_path):
+    bench = bench_of("processes", workers=1)
+    marker = tmp_path / "go"
+    first = bench.submit(suite_steps.speak_and_wait, str(marker))
+    bench.wait(lambda: bench.text(first))
+    second = bench.submit(suite_steps.add, 1, 1)
+    bench.executor.withdraw(second)
+    bench.executor.withdraw(first)
+    assert bench.finished(second).state is State.CANCELLED
+    marker.touch()
+    assert bench.value(first) is True
 
 
 def test_closing_at_once_ends_code_that_never_lets_python_go_on(processes):

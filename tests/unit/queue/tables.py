@@ -121,6 +121,10 @@ class Table:
         """Tell that a job in hand wants to be run again."""
         self.end(id, again=Again(self.clock.time() + seconds, None, end=True))
 
+    def later(self, seconds):
+        """What a try says that wants to be made again in so many seconds."""
+        return Again(self.clock.time() + seconds, None, end=True)
+
     def suspend(self, id, seconds):
         """Tell that a job in hand waits to be woken, so many seconds at most."""
         wakes = self.job(id).record.wakes

@@ -54,7 +54,7 @@ def test_an_expired_job_says_so_and_has_no_try(table):
     record = table.job(job).record
     assert (record.attempt, record.started_at, record.finished_at) == (0, None, table.clock.time())
     assert table.job(job).attempts() == []
-    with pytest.raises(JobExpiredError, match=f"'add' was not begun in time \\({job}\\)"):
+    with pytest.raises(JobExpiredError, match=f"'add' was not begun in time \\(job {job}\\)"):
         table.job(job).result()
 
 
@@ -169,6 +169,17 @@ def test_a_job_that_its_worker_had_no_child_for_in_time_is_not_run(queue, worker
     wait_until(lambda: all(job.finished for job in waiting))
     assert {str(job.state) for job in waiting} == {"expired"}
     assert log.names() == ["first"]
+
+
+def test_a_job_expires_while_all_places_are_taken(queue, workers, log, tmp_path):
+    go = tmp_path / "go"
+    first = queue.enqueue(until, log.path, "first", str(go))
+    workers.start()
+    wait_until(log.names)
+    late = queue.with_options(expires=0.3).enqueue(write, log.path, "late")
+    wait_until(lambda: late.state == "expired")
+    assert first.state == "running"
+    go.touch()
 
 
 @pytest.mark.parametrize("expires", ["tomorrow", True])

@@ -138,9 +138,7 @@ def gantt(
     ] = "worker",
     out: Annotated[
         Path | None,
-        typer.Option(
-            "--out", metavar="FILE", help="Write it as .svg, .html, .png or .json (for ui.perfetto.dev)."
-        ),
+        typer.Option("--out", metavar="FILE", help="Write it as .svg, .html, .png or .json (for ui.perfetto.dev)."),
     ] = None,
     db: Db = None,
     as_json: Json = False,

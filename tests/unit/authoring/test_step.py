@@ -78,7 +78,7 @@ def test_options_that_make_no_sense_are_refused(options: dict[str, Any], told: s
 def test_limits_that_go_together_are_recorded() -> None:
     made: Any = step(timeout=5, deadline=timedelta(seconds=5), expires=5, heartbeat_timeout=5)(lambda: 1)
     assert (made.spec.expires, made.spec.deadline, made.spec.heartbeat_timeout) == (5.0, 5.0, 5.0)
-    with pytest.raises(ConfigError, match="deadline .* has to be longer than timeout"):
+    with pytest.raises(ConfigError, match=r"deadline .* has to be longer than timeout"):
         made.with_options(timeout=6)
     assert made.with_options(deadline=None, timeout=6).spec.timeout == 6.0
 

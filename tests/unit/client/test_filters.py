@@ -52,7 +52,9 @@ def test_a_range_the_wrong_way_round_is_refused_and_turned_round_in_words():
         query("tasks", since="2026-01-01", until="2025-01-01")
 
 
-@pytest.mark.parametrize("given", ["failed", State.FAILED, ["failed"], {State.FAILED}], ids=str)
+@pytest.mark.parametrize(
+    "given", ["failed", State.FAILED, ["failed"], {State.FAILED}], ids=["name", "state", "list", "set"]
+)
 def test_a_state_is_a_name_or_a_state_or_several(given):
     assert query("tasks", state=given).states == ("failed",)
 

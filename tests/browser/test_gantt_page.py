@@ -176,3 +176,33 @@ def test_the_axis_reads_the_same_in_the_browser_and_in_the_svg(live_page: Any, t
     assert tell(live_page, f"chart.clock.ticks({begin}, {end}, {count}).map(({{ text }}) => text)") == [
         tick.text for tick in ticks
     ]
+
+
+# The columns of a track in which failures are seen, and those in which anything is.
+SEEN = """(() => {
+    const { painter } = chart.picture, found = [];
+    for (const lane of chart.layout.shown) {
+        const top = Math.round((26 + chart.tops[chart.layout.shown.indexOf(lane)] + chart.pad + 6) * painter.ratio);
+        const { data } = painter.context.getImageData(painter.left, top, painter.columns, 1);
+        const columns = [...Array(painter.columns).keys()];
+        found.push([columns.filter((x) => data[4 * x] > 180), columns.filter((x) => data[4 * x + 3] > 200)]);
+    }
+    return found;
+})()"""
+
+
+def test_blocks_of_rows_seen_from_afar_show_what_their_rows_would(live_page: Any, tmp_path: Path) -> None:
+    frame = many(40_000, workers=2)
+    later = frame.tail(1).assign(seq=99_999, started_at=frame["started_at"].max() + pd.Timedelta(hours=1))
+    show(live_page, gantt(pd.concat([frame, later.assign(finished_at=pd.NaT, state="running")]), now=BEGIN), tmp_path)
+    tell(live_page, "chart.draw()")
+    assert tell(live_page, "chart.layout.tracks[0].blocks.count") > 100
+    by_blocks = tell(live_page, SEEN)
+    tell(live_page, "chart.layout.tracks[0].blocks.constructor.prototype.has = () => false")
+    tell(live_page, "chart.draw()")
+    by_rows = tell(live_page, SEEN)
+    for mine, plain in zip(by_blocks, by_rows, strict=True):
+        for columns, others in ((mine[0], plain[0]), (plain[0], mine[0]), (mine[1], plain[1]), (plain[1], mine[1])):
+            near = {other + by for other in others for by in (-1, 0, 1)}
+            assert set(columns) <= near
+    assert any(plain[0] for plain in by_rows)

@@ -39,8 +39,9 @@ def figure(rows: Rows, look: Look, now: float) -> Any:
     title = "<br>".join(filter(None, (_escaped(look.title), *said)))
     drawn.update_layout(
         barmode="overlay", bargap=0, title=title or None, hovermode="closest", template="plotly_white",
-        height=min(1200, 150 + 24 * max(sum(lane.height for lane in lanes), 3)), hoverlabel_align="left",
-        legend={"orientation": "h", "y": -0.2}, margin={"l": 20, "r": 20, "t": 60 if title else 30, "b": 40},
+        height=min(1200, 170 + 24 * max(sum(lane.height for lane in lanes), 3)), hoverlabel_align="left",
+        legend={"orientation": "h", "y": 1, "yanchor": "bottom"},
+        margin={"l": 20, "r": 20, "t": 70 + 20 * len(said), "b": 50},
     )  # fmt: skip
     drawn.update_xaxes(title=bars.axis, type="linear" if rows.scale == "elapsed" else "date")
     drawn.update_yaxes(

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 PROGRAM = tuple(
     f"gantt/{name}.js"
     for name in (
-        "style", "tagged", "time", "rows", "tracks", "paint", "hover", "theme", "picture", "pointer", "controls",
+        "style", "tagged", "time", "rows", "tracks", "blocks", "paint", "hover", "theme", "picture", "pointer", "controls",
         "data", "chart",
     )
 )  # fmt: skip

@@ -74,7 +74,7 @@ class Painter {
     this.waits.fill(0);
     this.stillWaits.fill(0);
     const wide = [], marks = [], { rows } = layout, { at, wait, run, state, endless } = rows.columns;
-    visible(layout, track, this.begins, this.begins + this.columns / this.scale, (row) => {
+    const one = (row) => {
       const own = state[row], from = at[row], length = run[row], waited = wait[row], ran = length === length;
       if (hidden.size && hidden.has(own)) return;
       if (waited > 0) {
@@ -87,7 +87,14 @@ class Painter {
         if (!(length > 0)) return;
       }
       if (ran) this.bar(from, length < Infinity ? from + length : Math.max(now, from), row, states[own].rank, wide);
-    });
+    };
+    const block = (blocks, number, first, x) => {
+      const rank = worstOf(blocks.ranks[number], states, hidden);
+      if (rank >= 0 && x >= 0 && x < this.columns) this.merge(x, Math.max(x + 0.5, this.x(blocks.until[number])), rank);
+      if (blocks.waitFrom[number] < Infinity && rank >= 0) this.cover(this.waits, blocks.waitFrom[number], first);
+      if (blocks.stillFrom[number] < Infinity) this.cover(this.stillWaits, blocks.stillFrom[number], Math.max(now, blocks.stillFrom[number]));
+    };
+    this.visit(layout, track, states, one, block);
     const lineTop = top + high + Math.max(1, Math.round(this.ratio));
     this.strip(this.waits, lineTop, line, this.theme.waited);
     this.strip(this.stillWaits, lineTop, line, this.theme.waiting);
@@ -104,8 +111,33 @@ class Painter {
       wide.push([row, from, to]);
       return;
     }
+    this.merge(from, to, rank);
+  }
+
+  /** Have the worst state win in each pixel of a stretch. */
+  merge(from, to, rank) {
     const first = Math.max(0, Math.floor(from)), last = Math.min(this.columns - 1, Math.max(first, Math.ceil(to) - 1));
     for (let place = first; place <= last; place++) if (rank < this.merged[place]) this.merged[place] = rank;
+  }
+
+  /** Call `one` for each row that may be seen, and `block` in its place for blocks that are narrower than a pixel. */
+  visit(layout, track, states, one, block) {
+    const { keys, rows, count } = track, blocks = (track.blocks ??= new Blocks(layout, track));
+    const begin = this.begins, end = begin + this.columns / this.scale, until = end + track.waited;
+    const from = lowerBound(keys, count, begin - track.longest);
+    for (let place = from; place < count && keys[place] <= until;) {
+      if (place % BLOCK === 0 && place + BLOCK <= count) {
+        const x = this.x(keys[place]), number = place / BLOCK;
+        if (this.x(keys[place + BLOCK - 1]) - x < 1 && blocks.has(place, states) && this.x(blocks.until[number]) - x < 1) {
+          block(blocks, number, keys[place + BLOCK - 1], x);
+          place += BLOCK;
+          continue;
+        }
+      }
+      if (!track.moved || layout.holds(track, place)) one(rows[place]);
+      place++;
+    }
+    if (from > 0) for (const row of track.open.keys()) if (layout.rows.columns.at[row] < begin - track.longest) one(row);
   }
 
   /** Add a stretch to counts by pixel, as its beginning and its end. */
@@ -202,16 +234,29 @@ class Painter {
   folded(layout, lane, { top, high, now, states, hidden }) {
     const busy = new Map(), { at, wait, run, state } = layout.rows.columns, many = Math.max(1, lane.tracks.length);
     this.waits.fill(0);
-    const visit = (row) => {
+    const part = (rank) => {
+      if (!busy.has(rank)) busy.set(rank, [new Float32Array(this.columns + 2), new Float32Array(this.columns + 2)]);
+      return busy.get(rank);
+    };
+    const one = (row) => {
       if (hidden.has(state[row])) return;
       const from = at[row], length = run[row], waited = wait[row], ran = length === length, { rank } = states[state[row]];
       if (waited > 0) this.cover(this.waits, ran ? from - waited : from, ran ? from : Math.max(from, Math.min(now, from + waited)));
       if (!ran) return;
-      if (!busy.has(rank)) busy.set(rank, [new Float32Array(this.columns + 2), new Float32Array(this.columns + 2)]);
-      const [part, steps] = busy.get(rank), end = length < Infinity ? from + Math.max(length, 0) : Math.max(now, from);
-      spread(part, steps, this.x(from), this.x(end), this.columns);
+      const [parts, steps] = part(rank), end = length < Infinity ? from + Math.max(length, 0) : Math.max(now, from);
+      spread(parts, steps, this.x(from), this.x(end), this.columns);
     };
-    for (const track of lane.tracks) visible(layout, track, this.begins, this.begins + this.columns / this.scale, visit);
+    const block = (blocks, number, first, x) => {
+      const rank = worstOf(blocks.ranks[number], states, hidden);
+      if (blocks.waitFrom[number] < Infinity && rank >= 0) this.cover(this.waits, blocks.waitFrom[number], first);
+      if (blocks.stillFrom[number] < Infinity) this.cover(this.waits, blocks.stillFrom[number], Math.max(now, blocks.stillFrom[number]));
+      if (x < 0 || x >= this.columns) return;
+      for (let ranks = seenOf(blocks.ranks[number], states, hidden); ranks; ranks &= ranks - 1) {
+        const each = 31 - Math.clz32(ranks & -ranks);
+        part(each)[0][Math.floor(x)] += blocks.busy[number * RANKS + each] * this.scale;
+      }
+    };
+    for (const track of lane.tracks) this.visit(layout, track, states, one, block);
     const line = Math.max(1, Math.round(2 * this.ratio));
     this.strip(this.waits, top + high - line, line, this.theme.waited);
     this.stack(busy, many, top, high - line - Math.round(this.ratio), states);
@@ -264,4 +309,16 @@ function spread(part, steps, from, to, columns) {
 function onColour(colour) {
   const [red, green, blue] = [1, 3, 5].map((at) => (parseInt(colour.slice(at, at + 2), 16) / 255) ** 2.2);
   return red * 0.2126 + green * 0.7152 + blue * 0.0722 > 0.28 ? "#111" : "#fff";
+}
+
+/** Of ranks that are set as bits those whose states are not hidden. */
+function seenOf(ranks, states, hidden) {
+  for (const number of hidden) ranks &= ~(1 << states[number].rank);
+  return ranks;
+}
+
+/** The worst of them; -1 if there is none. */
+function worstOf(ranks, states, hidden) {
+  const seen = seenOf(ranks, states, hidden);
+  return seen ? 31 - Math.clz32(seen & -seen) : -1;
 }

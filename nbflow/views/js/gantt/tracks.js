@@ -19,6 +19,7 @@ class Track {
     this.finite = -Infinity; // when the last one ended
     this.longest = 0; // seconds that a row that has ended reaches beyond its `at`
     this.waited = 0; // and how far before it
+    this.blocks = null; // see there; made when the track is first drawn
   }
 
   /** When it is free. */
@@ -43,13 +44,15 @@ class Track {
     this.rows[place] = row;
     this.keys[place] = at;
     this.count++;
+    if (place < this.count - 1) this.blocks?.touch(place, true);
   }
 
-  has(row, at) {
+  /** The place of a row that was put here for a time; -1 if it was not. */
+  find(row, at) {
     for (let place = lowerBound(this.keys, this.count, at); place < this.count && this.keys[place] === at; place++) {
-      if (this.rows[place] === row) return true;
+      if (this.rows[place] === row) return place;
     }
-    return false;
+    return -1;
   }
 
   /** Note how far a row reaches, so that drawing a stretch of time knows where to begin to look. */
@@ -176,16 +179,21 @@ class Layout {
     for (const row of ids) {
       const lane = this.lane(codes ? codes[row] : 0), old = this.tracks[this.trackOf[row]];
       old?.close(row);
-      if (old?.lane === lane && old.has(row, at[row])) {
+      const before = old?.lane === lane ? old.find(row, at[row]) : -1;
+      if (before >= 0) {
         old.measure(row, rows.columns);
+        old.blocks?.touch(before, false);
         continue;
       }
       if (old) {
         old.moved++;
         old.lane.count--;
+        old.blocks = null; // where it was is not known any more
       }
       const track = run[row] === run[row] ? this.freeTrack(lane, at[row]) : lane.tracks[0] ?? this.newTrack(lane, 16);
-      if (!track.moved || !track.has(row, at[row])) track.put(row, at[row]); // it may come back to where it was
+      const again = track.moved ? track.find(row, at[row]) : -1; // it may come back to where it was
+      if (again < 0) track.put(row, at[row]);
+      else track.blocks?.touch(again, false);
       track.measure(row, rows.columns);
       this.trackOf[row] = track.number;
       lane.count++;

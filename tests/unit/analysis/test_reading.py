@@ -12,7 +12,7 @@ from nbflow.analysis.cells import from_content, read_notebook
 from nbflow.analysis.options import parse_step_line
 from nbflow.analysis.plan import make_plan
 from nbflow.analysis.statements import analyse
-from nbflow.model.errors import CellSyntaxError, DefinitionError, NotANotebookError
+from nbflow.model.errors import CellSyntaxError, ConfigError, DefinitionError, NotANotebookError
 
 
 def content(*sources: str, **more: Any) -> dict[str, Any]:
@@ -68,6 +68,17 @@ def test_consecutive_cells_of_one_name_are_one_step() -> None:
 def test_options_of_a_step_are_parsed() -> None:
     options = parse_step_line("train retries=2 timeout=1.5 cache outs=a,b", "cell 1")
     assert (options.retries, options.timeout, options.outs) == (2, 1.5, ("a", "b"))
+
+
+def test_limits_in_time_are_options_of_cells_too() -> None:
+    options = parse_step_line("train timeout=5 expires=60 deadline=90.5 heartbeat_timeout=2", "cell 1")
+    assert options.times == {"timeout": 5.0, "expires": 60.0, "deadline": 90.5, "heartbeat_timeout": 2.0}
+
+
+@pytest.mark.parametrize("line", ["timeout=9 deadline=5", "timeout=5 heartbeat_timeout=9", "expires=9 deadline=5"])
+def test_limits_of_a_cell_that_contradict_each_other_are_refused(line: str) -> None:
+    with pytest.raises(ConfigError, match=r"cell 3: .* has to be longer than"):
+        parse_step_line(f"train {line}", "cell 3")
 
 
 @pytest.mark.parametrize("line", ["train retries=x", "train speed=3", "two names", "train timeout=-1", "'open"])

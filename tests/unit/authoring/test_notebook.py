@@ -49,6 +49,12 @@ def test_a_failed_cell_shows_its_error_and_later_cells_are_left_alone(tmp_path: 
     assert executed.cells[1].metadata.nbflow.status == "failed"
 
 
+def test_the_time_of_a_cell_is_limited_as_that_of_a_step_is(tmp_path: Path) -> None:
+    sources = ("%%step late expires=0.000001\nx = 1", "%%step silent heartbeat_timeout=0.3\nwhile True:\n    y = 1")
+    run, _ = execute(book(tmp_path, *sources), tmp_path)
+    assert {task.name: str(task.state) for task in run.tasks()} == {"late": "expired", "silent": "timed_out"}
+
+
 def test_final_values_can_be_read(tmp_path: Path) -> None:
     run, _ = execute(book(tmp_path, "x = [1]", "x.append(2)", "y = x"), tmp_path)
     assert dict(values_of(run)) == {"x": [1, 2], "y": [1, 2]}

@@ -281,6 +281,7 @@ def test_a_flow_that_takes_too_long_ends_with_all_that_it_called(clock, go):
 
     run = long.submit(executor="threads", clock=clock)
     begun.wait(30)
+    wait_for(run, "after", "pending")
     clock.advance(60)
     assert run.wait(30).state == "timed_out"
     with pytest.raises(errors.StepTimeoutError, match=f"'long' took longer than its timeout of 60 .*{run.id}"):

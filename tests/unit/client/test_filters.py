@@ -41,7 +41,7 @@ def test_what_names_no_zone_is_meant_in_the_local_one():
         assert moment(given, "since", NOW) == local
 
 
-@pytest.mark.parametrize("given", ["yesterday", "2026-13-01", "2 parsecs", 12, object(), ""], ids=str)
+@pytest.mark.parametrize("given", ["yesterday", "2026-13-01", "2 parsecs", 12, b"now", ""], ids=str)
 def test_what_is_no_time_is_refused(given):
     with pytest.raises(ConfigError, match=r"since=.* is no time"):
         moment(given, "since", NOW)

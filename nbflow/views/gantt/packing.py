@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 PROGRAM = tuple(
     f"gantt/{name}.js"
     for name in (
-        "style", "tagged", "time", "rows", "tracks", "blocks", "paint", "hover", "theme", "picture", "pointer", "controls",
-        "data", "chart",
+        "style", "tagged", "time", "rows", "tracks", "blocks", "paint", "hover", "theme", "picture", "pointer",
+        "controls", "data", "chart",
     )
 )  # fmt: skip
 _ALONE = "gantt/alone.js"

@@ -8,7 +8,6 @@ from nbflow import flow, settings, step
 from nbflow.client.monitor import Monitor
 from nbflow.model.errors import DatabaseMissingError
 from nbflow.queue.queue import Queue
-from nbflow.views import alive
 from tests.servers import wait_until
 from tests.unit.views.page import Page
 
@@ -30,8 +29,7 @@ def doubling(x):
 def page(monkeypatch):
     made = Page(monkeypatch)
     yield made
-    while alive._ALIVE:
-        alive._ALIVE.pop().close()
+    made.close()
 
 
 @pytest.fixture

@@ -8,11 +8,14 @@ from typing import Any
 import comm
 from comm.base_comm import BaseComm, CommManager
 
+from nbflow.views import alive
+
 
 class Page:
     """The other end of every widget that is made meanwhile."""
 
     def __init__(self, monkeypatch: Any) -> None:
+        alive._ALIVE.clear()  # what earlier tests made speaks to pages that are no more
         self.messages: list[tuple[str, dict[str, Any]]] = []
         self.comms: list[BaseComm] = []  # of the widgets that show something
         self._manager = CommManager()
@@ -32,6 +35,11 @@ class Page:
                     page.comms.append(self)
 
         return PageComm(*args, **kwargs)
+
+    def close(self) -> None:
+        """Close what spoke to it."""
+        while alive._ALIVE:
+            alive._ALIVE.pop().close()
 
     @property
     def opened(self) -> list[dict[str, Any]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -16,8 +17,10 @@ NOW = BEGIN + 100
 
 
 @pytest.fixture
-def page(monkeypatch: pytest.MonkeyPatch) -> Page:
-    return Page(monkeypatch)
+def page(monkeypatch: pytest.MonkeyPatch) -> Iterator[Page]:
+    made = Page(monkeypatch)
+    yield made
+    made.close()
 
 
 def heads(page: Page) -> list[dict[str, Any]]:

@@ -25,8 +25,7 @@ NODES = (
 def page(monkeypatch):
     made = Page(monkeypatch)
     yield made
-    while alive._ALIVE:
-        alive._ALIVE.pop().close()
+    made.close()
 
 
 class Following:

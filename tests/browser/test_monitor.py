@@ -233,7 +233,7 @@ def test_a_run_is_chosen_and_run_again_with_its_parameters(live_page: Any, place
     rows.first.get_by_role("button", name="run again").click()
     view.locator(".say", has_text="has begun, with the parameters of").wait_for()
     rows.nth(1).wait_for()
-    assert rows.first.locator("td").nth(4).inner_text() == "4"
+    rows.first.locator("td:nth-child(5)", has_text="4").wait_for()  # its steps, once they have succeeded
     notebook.run_next()
     view.locator(".news", has_text="stopped").wait_for()
 

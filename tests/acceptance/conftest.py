@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from nbflow import Queue
+from nbflow import Queue, configure
 from tests.acceptance.workers import WorkerProcess
 
 
@@ -67,6 +67,13 @@ def project(tmp_path: Path) -> Project:
 def queue(db_url: str) -> Queue:
     """The default queue of an empty database, of each kind in turn."""
     return Queue(db=db_url)
+
+
+@pytest.fixture
+def suspended_soon(db_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Flows that wait on workers of this database leave their place after a tenth of a second."""
+    configure(db=db_url)
+    monkeypatch.setenv("NBFLOW_SUSPEND_AFTER", "0.1")
 
 
 @pytest.fixture

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from nbflow import Queue, Run, configure, errors
+from nbflow import Queue, Run, errors
 from nbflow.engine.detached import job_of
 from nbflow.storage import jobs, opened
 from tests.acceptance import worker_flows, worker_jobs
@@ -12,15 +12,9 @@ from tests.acceptance.conftest import Project
 from tests.acceptance.workers import words
 from tests.servers import wait_until
 
-pytestmark = pytest.mark.timeout(300)
+pytestmark = [pytest.mark.timeout(300), pytest.mark.usefixtures("suspended_soon")]
 LONG = 250.0  # seconds until a test gives up: on a busy machine processes take long to start
 OPEN = ("pending", "ready", "running")
-
-
-@pytest.fixture(autouse=True)
-def _hurry(db_url, monkeypatch):
-    configure(db=db_url)
-    monkeypatch.setenv("NBFLOW_SUSPEND_AFTER", "0.1")
 
 
 def is_suspended(run):

@@ -10,20 +10,13 @@ from collections import Counter
 import psutil
 import pytest
 
-from nbflow import configure
 from nbflow.storage import jobs, opened
 from tests.acceptance import worker_flows
 from tests.acceptance.workers import words
 from tests.servers import wait_until
 
-pytestmark = pytest.mark.timeout(300)
+pytestmark = [pytest.mark.timeout(300), pytest.mark.usefixtures("suspended_soon")]
 LONG = 250.0  # seconds until a test gives up: on a busy machine processes take long to start
-
-
-@pytest.fixture(autouse=True)
-def _hurry(db_url, monkeypatch):
-    configure(db=db_url)
-    monkeypatch.setenv("NBFLOW_SUSPEND_AFTER", "0.1")  # else runs would hardly ever be suspended here
 
 
 def counted(log):

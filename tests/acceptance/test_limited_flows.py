@@ -7,22 +7,16 @@ import json
 import pytest
 from sqlalchemy import update
 
-from nbflow import Queue, Run, configure, errors, runs
+from nbflow import Queue, Run, errors, runs
 from nbflow.engine.detached import job_of
 from nbflow.storage import bells, jobs, opened, schema
 from tests.acceptance import limited_flows
 from tests.acceptance.workers import words
 from tests.servers import wait_until
 
-pytestmark = pytest.mark.timeout(300)
+pytestmark = [pytest.mark.timeout(300), pytest.mark.usefixtures("suspended_soon")]
 LONG = 250.0  # seconds until a test gives up: on a busy machine processes take long to start
 OPEN = ("pending", "ready", "running")
-
-
-@pytest.fixture(autouse=True)
-def _hurry(db_url, monkeypatch):
-    configure(db=db_url)
-    monkeypatch.setenv("NBFLOW_SUSPEND_AFTER", "0.1")
 
 
 def is_suspended(run):

@@ -11,7 +11,7 @@ from datetime import timedelta
 import pytest
 
 import nbflow
-from nbflow import Queue, configure, errors, flow, settings, step
+from nbflow import Queue, errors, flow, settings, step
 from nbflow.engine import session
 from nbflow.engine.detached import job_of
 from nbflow.engine.session import RunOptions
@@ -20,14 +20,8 @@ from tests.acceptance import worker_flows, worker_jobs
 from tests.acceptance.workers import ROOT, words
 from tests.servers import wait_until
 
-pytestmark = pytest.mark.timeout(300)
+pytestmark = [pytest.mark.timeout(300), pytest.mark.usefixtures("suspended_soon")]
 LONG = 250.0  # seconds until a test gives up: on a busy machine processes take long to start
-
-
-@pytest.fixture(autouse=True)
-def _hurry(db_url, monkeypatch):
-    configure(db=db_url)
-    monkeypatch.setenv("NBFLOW_SUSPEND_AFTER", "0.1")
 
 
 def is_suspended(run):

@@ -6,6 +6,7 @@ import os
 import re
 import signal
 
+import psutil
 import pytest
 
 from nbflow.storage import opened, queues
@@ -127,6 +128,8 @@ def test_nothing_of_a_killed_worker_goes_on(queue, start_worker, log, go):
     queue.enqueue(worker_jobs.start_another, str(log), str(go))
     wait_until(begun(log, "parent"))
     child, other = map(int, words(log)[0])
+    os.kill(child, signal.SIGSTOP)  # else it might learn of the worker's death in time to end what it started
+    wait_until(lambda: psutil.Process(child).status() == psutil.STATUS_STOPPED)
     worker.kill()
     wait_until(lambda: not alive(child))
     assert alive(other), "it has lost nobody but its parent"

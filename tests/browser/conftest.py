@@ -1,4 +1,4 @@
-"""One browser and one JupyterLab for all tests that bring views to life."""
+"""A browser and a JupyterLab for tests that bring views to life."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ class Place(NamedTuple):
         return {**os.environ, "HOME": str(self.home), "NBFLOW_HOME": str(self.home / "nbflow"), "PYTHONPATH": str(ROOT)}
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def chromium() -> Iterator[Any]:
-    """The browser, running."""
+    """The browser, running. Not for the session: while Playwright is open, asyncio takes its loop for a running one."""
     program = lab.chromium()
     if program is None:
         if os.environ.get("CI"):

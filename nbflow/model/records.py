@@ -64,6 +64,9 @@ class RunRecord(NamedTuple):
     error_type: str | None
     error_message: str | None
     error: bytes | None  # signed payload of an ErrorRecord
+    deployment: str | None = None  # what started it, if it was started by a deployment
+    deployment_version: int | None = None
+    logical_time: float | None = None  # the time of its schedule that it stands for
 
 
 class RunUpdate(NamedTuple):

@@ -5,6 +5,8 @@ Indexes exist only where a query needs one, since tasks are written by the ten t
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any, get_args, get_type_hints
 
 from sqlalchemy import (
@@ -21,10 +23,11 @@ from sqlalchemy import (
     text,
 )
 
+from nbflow.model import deployments as deploying
 from nbflow.model import jobs as queueing
 from nbflow.model import records
 
-VERSION = "0002"  # the newest of the migrations
+VERSION = "0003"  # the newest of the migrations
 
 metadata = MetaData()
 
@@ -41,11 +44,13 @@ _TYPES: dict[type, Any] = {str: Text, int: BigInteger, float: Float(53), bytes: 
 _ID, _NAME = 64, 255  # characters of keys: of ids, and of what people name, with what is put before it
 
 
-def _table(name: str, record: type, *key: str, width: int = _ID) -> Table:
+def _table(
+    name: str, record: type, *key: str, width: int = _ID, widths: Mapping[str, int] = MappingProxyType({})
+) -> Table:
     columns = []
     for field, annotation in get_type_hints(record).items():
         kinds = get_args(annotation) or (annotation,)
-        column_type = String(width) if field in key and kinds[0] is str else _TYPES[kinds[0]]
+        column_type = String(widths.get(field, width)) if field in key and kinds[0] is str else _TYPES[kinds[0]]
         columns.append(
             Column(field, column_type, primary_key=field in key, nullable=len(kinds) > 1, autoincrement=False)
         )
@@ -76,6 +81,12 @@ schedules = _table("schedules", queueing.ScheduleRecord, "name", width=_NAME)
 firings = _table("firings", queueing.FiringRecord, "schedule", "logical_time", width=_NAME)
 signals = _table("signals", queueing.SignalRecord, "run", "number")
 
+deployments = _table("deployments", deploying.DeploymentRecord, "name")
+deployment_versions = _table("deployment_versions", deploying.DeploymentVersionRecord, "deployment", "number")
+triggers = _table("triggers", deploying.TriggerRecord, "deployment", "name")
+trigger_firings = _table("trigger_firings", deploying.TriggerFiringRecord, "deployment", "key", widths={"key": _NAME})
+mailings = _table("mailings", deploying.MailingRecord, "key", width=_NAME)
+
 
 def _partial(name: str, condition: str, *columns: Column[Any]) -> None:
     Index(name, *columns, sqlite_where=text(condition), postgresql_where=text(condition))
@@ -99,6 +110,8 @@ Index("starts_by_time", gate_starts.c.gate, gate_starts.c.time)
 _partial("schedules_by_time", "paused = 0", schedules.c.next_at)
 Index("firings_by_time", firings.c.fired_at)
 Index("runs_by_time", runs.c.created_at)
+_partial("runs_of_deployment", "deployment IS NOT NULL", runs.c.deployment, runs.c.created_at)
+Index("trigger_firings_by_time", trigger_firings.c.at)
 Index("events_by_run", events.c.run)
 
 BY_RECORD: dict[type, Table] = {

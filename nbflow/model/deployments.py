@@ -1,0 +1,75 @@
+"""What is stored of deployments: flows that are scheduled or triggered. As in `nbflow.model.records`, row by row.
+
+Times are seconds since 1970 in UTC; None means that it has not happened, or does not apply.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+
+class DeploymentRecord(NamedTuple):
+    """A flow that is scheduled or triggered. Its schedule, if it has one, is that of the same name."""
+
+    name: str
+    flow: str
+    version: int  # number of the version that new runs use
+    created_at: float
+    changed_at: float
+
+
+class DeploymentVersionRecord(NamedTuple):
+    """One version of a deployment: all that its runs need. It is never changed, but for what came of its check."""
+
+    deployment: str
+    number: int  # from 1
+    digest: str  # of what it runs: flow version, files, parameters, environment, options
+    flow_version: str  # FlowVersionRecord.id
+    files: str  # JSON {path in the project: digest} of the code that it imports from there
+    snapshot: str | None  # signed name of the artifact that holds these files; None if there are none
+    parameters: str  # JSON {name: value}: what its runs are given
+    environment: str  # JSON: Python, packages with versions, and whether its runs have an environment of their own
+    options: str  # JSON: executor, workers, queue and the like
+    root: str  # folder that its runs work in
+    verdict: str  # of its check: "passed", "failed", "overridden" or "none"
+    report: str | None  # JSON: what the check found, step by step
+    reason: str | None  # why it may be scheduled although its check did not pass
+    note: str | None  # what its author says of it
+    created_at: float
+
+
+class TriggerRecord(NamedTuple):
+    """What starts a deployment from outside."""
+
+    deployment: str
+    name: str
+    kind: str  # "event", "flow", "file", "table" or "webhook"
+    options: str  # JSON: what it listens to
+    seen: str | None  # JSON: what a sensor saw when it last looked
+    created_at: float
+
+
+class TriggerFiringRecord(NamedTuple):
+    """One event that reached a deployment. There is one at most for each key."""
+
+    deployment: str
+    key: str
+    trigger: str
+    job: str | None  # that starts its run
+    parameters: str  # JSON
+    at: float
+
+
+class MailingRecord(NamedTuple):
+    """A report or an alert that is to be sent once."""
+
+    key: str  # of the report and its period, or of the incident
+    kind: str  # "report" or "alert"
+    state: str  # "pending", "sent" or "failed"
+    recipients: str  # JSON list
+    subject: str
+    message_id: str
+    attempts: int
+    created_at: float
+    sent_at: float | None
+    error: str | None

@@ -10,7 +10,7 @@ import typer
 from rich.text import Text
 
 from nbflow.cli.output import Db, Json, console, note, print_json, table
-from nbflow.model.errors import ConfigError
+from nbflow.model.errors import ConfigError, DeploymentError
 from nbflow.views.words import one_line, plain
 
 if TYPE_CHECKING:
@@ -26,11 +26,9 @@ _VERDICT = {"passed": "green", "overridden": "yellow", "failed": "red", "none": 
 
 def add_to(app: typer.Typer) -> None:
     """Register the commands."""
-    for command in (promote, deployments, versions, diff, rollback, pause, resume, trigger, backfill, undeploy):
-        if command is not resume:
-            app.command(command.__name__)(command)
+    for command in (promote, deployments, versions, diff, rollback, pause, trigger, backfill, undeploy):
+        app.command(command.__name__)(command)
     app.command("next")(next_)
-    app.command("unpause")(resume)
 
 
 def promote(
@@ -101,9 +99,7 @@ def promote(
 
 def deployments(db: Db = None, as_json: Json = False) -> None:
     """List the deployments: their versions, when they are due, and how their last runs ended."""
-    from nbflow.promote import deployments as home
-
-    found = home.deployments(db=db)
+    found = _all(db)
     if as_json:
         print_json([_json(deployment) for deployment in found])
     elif found:
@@ -157,17 +153,23 @@ def rollback(
 
 
 def pause(name: Name, db: Db = None) -> None:
-    """Start nothing by the schedule of a deployment until it is unpaused."""
+    """Start nothing by the schedule of a deployment until it is resumed: nbflow resume DEPLOYMENT."""
     _deployment(name, db).pause()
-    typer.echo(f"{name} is paused. Go on with: nbflow unpause {name}")
+    typer.echo(f"{name} is paused. Go on with: nbflow resume {name}")
 
 
-def resume(name: Name, db: Db = None) -> None:
-    """Go on with the next time of a deployment that was paused. Times of the meantime: see backfill."""
+def go_on(name: str, db: str | None) -> bool:
+    """Let a deployment that is paused go on, and tell so: `nbflow resume NAME`. False if there is none of that name."""
     deployment = _deployment(name, db)
-    deployment.resume()
+    try:
+        deployment.resume()
+    except DeploymentError:
+        if name in {each.name for each in _all(db)}:
+            raise
+        return False
     times = deployment.next(1)
     typer.echo(f"{name} goes on{f' at {times[0]:%a %Y-%m-%d %H:%M:%S %Z}' if times else ''}.")
+    return True
 
 
 def trigger(
@@ -242,6 +244,12 @@ def _deployment(name: str, db: str | None) -> Deployment:
     from nbflow.promote.deployments import Deployment
 
     return Deployment(name, db=db)
+
+
+def _all(db: str | None) -> list[Deployment]:
+    from nbflow.promote import deployments as home
+
+    return home.deployments(db=db)
 
 
 def _time(text: str | None) -> datetime | None:

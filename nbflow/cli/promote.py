@@ -14,7 +14,7 @@ from nbflow.model.errors import ConfigError, DeploymentError
 from nbflow.views.words import one_line, plain
 
 if TYPE_CHECKING:
-    from nbflow.promote.deployments import Deployment, Version
+    from nbflow.deploying.deployments import Deployment, Version
 
 Name = Annotated[str, typer.Argument(metavar="DEPLOYMENT", help="Name of the deployment.")]
 Parameters = Annotated[
@@ -79,7 +79,7 @@ def promote(
     """
     from nbflow.cli import parameters as texts
     from nbflow.cli import targets
-    from nbflow.promote import promoting
+    from nbflow.deploying import promoting
 
     flow = targets.find(target)
     given = texts.parameters(flow, parameters or [])
@@ -241,13 +241,13 @@ def undeploy(
 
 
 def _deployment(name: str, db: str | None) -> Deployment:
-    from nbflow.promote.deployments import Deployment
+    from nbflow.deploying.deployments import Deployment
 
     return Deployment(name, db=db)
 
 
 def _all(db: str | None) -> list[Deployment]:
-    from nbflow.promote import deployments as home
+    from nbflow.deploying import deployments as home
 
     return home.deployments(db=db)
 

@@ -139,8 +139,8 @@ class Commands:
 
     def promote(self, line: Line) -> Any:
         """`%flow promote`."""
+        from nbflow.deploying.promoting import promote
         from nbflow.jupyter.promote_form import PromoteForm, timing_text
-        from nbflow.promote.promoting import promote
 
         given: dict[str, Any] = dict(line.schedule)
         flow = self._saved()

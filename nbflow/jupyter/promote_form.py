@@ -8,14 +8,14 @@ from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
+from nbflow.deploying.preview import Preview, preview
+from nbflow.deploying.promoting import promote
 from nbflow.model.errors import CheckFailedError, NbflowError
-from nbflow.promote.preview import Preview, preview
-from nbflow.promote.promoting import promote
 from nbflow.queue import zones
 
 if TYPE_CHECKING:
     from nbflow.authoring.notebook import NotebookFlow
-    from nbflow.promote.deployments import Deployment
+    from nbflow.deploying.deployments import Deployment
 
 KINDS = {"at times (cron)": "cron", "every": "every", "each month": "monthly", "only when triggered": ""}
 _HINTS = {"cron": "0 6 * * MON", "every": "15m", "monthly": "1@06:00", "": ""}

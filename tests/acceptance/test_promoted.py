@@ -14,7 +14,7 @@ import pytest
 
 import nbflow
 from nbflow.client.run import Run
-from nbflow.promote.promoting import promote
+from nbflow.deploying.promoting import promote
 from tests.acceptance.clocked_scheduler import set_clock
 from tests.acceptance.workers import ROOT
 from tests.servers import wait_until

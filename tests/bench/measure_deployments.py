@@ -13,10 +13,10 @@ from pathlib import Path
 import nbformat
 
 from nbflow import flow
+from nbflow.deploying.deployments import Deployment
+from nbflow.deploying.promoting import promote
+from nbflow.deploying.timing import Timing, drafted
 from nbflow.model.deployments import DeploymentRecord
-from nbflow.promote.deployments import Deployment
-from nbflow.promote.promoting import promote
-from nbflow.promote.timing import Timing, drafted
 from nbflow.queue.broker import Broker
 from nbflow.queue.definitions import save
 from nbflow.storage import bells, deployments, raw

@@ -12,11 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 from nbflow.authoring.notebook import NotebookFlow
 from nbflow.client.run import Run
-from nbflow.engine import new_runs
-from nbflow.model.errors import NbflowError, WorkerLostError
-from nbflow.model.states import State
-from nbflow.promote import apart
-from nbflow.promote.comparing import (
+from nbflow.deploying import apart
+from nbflow.deploying.comparing import (
     BLOCKING,
     DIFFERENT,
     FAILED,
@@ -25,12 +22,15 @@ from nbflow.promote.comparing import (
     Compared,
     compare_notebooks,
 )
+from nbflow.engine import new_runs
+from nbflow.model.errors import NbflowError, WorkerLostError
+from nbflow.model.states import State
 from nbflow.running.clock import SystemClock
 from nbflow.values.compare import compare
 
 if TYPE_CHECKING:
     from nbflow.authoring.flow import Flow
-    from nbflow.promote.versions import Draft
+    from nbflow.deploying.versions import Draft
     from nbflow.queue.broker import Broker
 
 _TAG = "check"

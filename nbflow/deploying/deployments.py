@@ -10,10 +10,10 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from nbflow.client.run import Run
+from nbflow.deploying import checking, differences, versions
+from nbflow.deploying.starting import start_job
 from nbflow.model.deployments import DeploymentRecord, DeploymentVersionRecord
 from nbflow.model.errors import DeploymentError
-from nbflow.promote import checking, differences, versions
-from nbflow.promote.starting import start_job
 from nbflow.queue.broker import Broker
 from nbflow.queue.job import Job
 from nbflow.queue.schedule import Schedule

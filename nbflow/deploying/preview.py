@@ -8,9 +8,9 @@ from datetime import datetime
 from itertools import islice
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from nbflow.promote import differences, versions
-from nbflow.promote.timing import Timing, drafted
-from nbflow.promote.versions import Choices
+from nbflow.deploying import differences, versions
+from nbflow.deploying.timing import Timing, drafted
+from nbflow.deploying.versions import Choices
 from nbflow.queue import zones
 from nbflow.queue.broker import Broker
 from nbflow.queue.firing import timetable

@@ -9,6 +9,8 @@ from datetime import UTC, datetime
 import pytest
 
 import nbflow
+from nbflow.deploying.deployments import Deployment, deployments
+from nbflow.deploying.promoting import promote
 from nbflow.model.errors import (
     CheckFailedError,
     DeploymentError,
@@ -18,8 +20,6 @@ from nbflow.model.errors import (
     ScheduleError,
     UnknownQueueError,
 )
-from nbflow.promote.deployments import Deployment, deployments
-from nbflow.promote.promoting import promote
 from nbflow.queue.schedule import schedules
 
 UNCHECKED = {"check": False, "override": "it is a test"}

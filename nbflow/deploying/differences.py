@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 from nbflow.analysis.cells import from_content
 from nbflow.analysis.plan import make_plan
 from nbflow.analysis.statements import analyse
+from nbflow.deploying import versions
 from nbflow.model.errors import NbflowError
-from nbflow.promote import versions
 
 if TYPE_CHECKING:
     from nbflow.model.deployments import DeploymentVersionRecord

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from nbflow.promote.promoting import promote
+from nbflow.deploying.promoting import promote
 
 PROMOTED = {"check": False}
 

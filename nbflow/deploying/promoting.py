@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from nbflow.authoring.flow import Flow
 from nbflow.authoring.notebook import from_notebook
+from nbflow.deploying import checking, versions
+from nbflow.deploying.deployments import Deployment
+from nbflow.deploying.timing import SCHEDULE_OPTIONS, Timing, schedule_rows
+from nbflow.deploying.versions import Choices, Draft
 from nbflow.engine import loader
 from nbflow.model.deployments import DeploymentRecord, DeploymentVersionRecord
 from nbflow.model.errors import CheckFailedError, PromotionError
 from nbflow.model.names import check_name
-from nbflow.promote import checking, versions
-from nbflow.promote.deployments import Deployment
-from nbflow.promote.timing import SCHEDULE_OPTIONS, Timing, schedule_rows
-from nbflow.promote.versions import Choices, Draft
 from nbflow.queue.broker import Broker
 from nbflow.storage import bells
 

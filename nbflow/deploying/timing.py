@@ -7,8 +7,8 @@ import time
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from nbflow.deploying.starting import RUN_POLICY, start
 from nbflow.model.errors import ScheduleError
-from nbflow.promote.starting import RUN_POLICY, start
 from nbflow.queue import cron
 from nbflow.queue.definitions import Asked, Definer, check, save
 from nbflow.queue.queue import Queue

@@ -10,9 +10,9 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from nbflow import settings as settings_module
+from nbflow.deploying import snapshot, versions
 from nbflow.model.errors import NbflowError, WorkerLostError
 from nbflow.model.states import State
-from nbflow.promote import snapshot, versions
 
 if TYPE_CHECKING:
     from nbflow.engine.session import Origin
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from nbflow.values.store import ValueStore
 
 _TOLD = 2_000  # characters of what a process said last that go into an error
-_CODE = "from nbflow.promote.launch import main; main()"
+_CODE = "from nbflow.deploying.launch import main; main()"
 
 
 class Order(NamedTuple):

@@ -9,9 +9,9 @@ from datetime import UTC, datetime
 from typing import Any
 
 from nbflow import settings as settings_module
+from nbflow.deploying import starting, versions
 from nbflow.engine import new_runs, session, stores
 from nbflow.engine.session import Origin, RunOptions
-from nbflow.promote import starting, versions
 from nbflow.running import surroundings
 
 _QUEUE = "queue"

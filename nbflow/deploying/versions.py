@@ -16,11 +16,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import xxhash
 
 from nbflow.authoring.notebook import NotebookFlow
+from nbflow.deploying import snapshot
 from nbflow.engine.versions import version_record
 from nbflow.model.deployments import DeploymentVersionRecord
 from nbflow.model.errors import ParameterError, PromotionError
 from nbflow.model.records import FlowVersionRecord
-from nbflow.promote import snapshot
 from nbflow.values.codec import ATOMS, by_value
 from nbflow.values.origin import is_installed, spec_of
 from nbflow.values.source import names_of

@@ -8,8 +8,8 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from nbflow import flow, from_notebook, step
-from nbflow.promote import snapshot
-from nbflow.promote.versions import _is_pure
+from nbflow.deploying import snapshot
+from nbflow.deploying.versions import _is_pure
 from nbflow.values.imports import project_files
 
 

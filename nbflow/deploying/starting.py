@@ -13,12 +13,12 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from nbflow import settings as settings_module
+from nbflow.deploying import apart, versions
 from nbflow.engine import detached, session, stores
 from nbflow.engine.session import Origin, RunOptions
 from nbflow.model.errors import DeploymentError, RunFailedError, RunNotFoundError
 from nbflow.model.names import run_job
 from nbflow.model.states import State
-from nbflow.promote import apart, versions
 from nbflow.queue import templates
 from nbflow.queue.broker import STAMPS
 from nbflow.queue.queue import Queue

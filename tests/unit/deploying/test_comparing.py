@@ -5,7 +5,7 @@ from __future__ import annotations
 import nbformat
 import pytest
 
-from nbflow.promote.comparing import compare_notebooks
+from nbflow.deploying.comparing import compare_notebooks
 
 
 def cell(source="a = 1", outputs=(), count=1, tags=()):

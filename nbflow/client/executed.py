@@ -102,7 +102,7 @@ def _with_ids(content: dict[str, Any]) -> dict[str, Any]:
         taken = {cell.get("id") for cell in content["cells"]}
         for position, cell in enumerate(content["cells"]):
             if "id" not in cell:
-                names = (f"cell-{position}{suffix}" for suffix in ("", *map("-{}".format, range(len(taken) + 1))))
+                names = (f"cell-{position}{suffix}" for suffix in ("", *map("-{}".format, range(1, len(taken) + 2))))
                 cell["id"] = next(name for name in names if name not in taken)
                 taken.add(cell["id"])
     return content

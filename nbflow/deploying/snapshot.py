@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import inspect
 import json
 import os
@@ -10,6 +11,7 @@ import sys
 import tempfile
 from collections.abc import Iterable, Mapping
 from pathlib import Path
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 import xxhash
@@ -62,6 +64,37 @@ def modules_of(files: Iterable[str], flow: Flow[..., Any]) -> list[str]:
     return [place for place in files if place not in (f"{own}.py", f"{own}/__init__.py")]
 
 
+def packages(flow: Flow[..., Any], files: Mapping[str, bytes]) -> set[str]:
+    """The packages that a flow's code imports, by the names that it imports them by."""
+    found: set[str] = set()
+    if isinstance(flow, NotebookFlow):
+        found |= set().union(*(imports.imported(cell.tree) for cell in flow.notebook.cells))
+    for place, content in files.items():
+        if place.endswith(".py"):
+            try:
+                found |= imports.imported(ast.parse(content))
+            except SyntaxError:
+                continue  # it says so itself when it is imported
+    return {name.partition(".")[0] for name in found} | (_used_of_main(flow) if _is_of_main(flow) else set())
+
+
+def _is_of_main(flow: Flow[..., Any]) -> bool:
+    return getattr(flow.spec.function, "__module__", None) == _MAIN
+
+
+def _used_of_main(flow: Flow[..., Any]) -> set[str]:
+    """The packages of what a notebook's functions read: their modules were imported by other cells."""
+    found: set[str] = set()
+    for function in _functions(flow):
+        namespace = getattr(function, "__globals__", {})
+        for name in names_of(function.__code__).globals if hasattr(function, "__code__") else ():
+            value = namespace.get(name)
+            module = value.__name__ if isinstance(value, ModuleType) else getattr(value, "__module__", None)
+            if isinstance(module, str) and module != _MAIN:
+                found.add(module.partition(".")[0])
+    return found - sys.stdlib_module_names
+
+
 def digests(files: Mapping[str, bytes]) -> dict[str, str]:
     """{path: digest} of a snapshot's files."""
     return {place: xxhash.xxh3_128_hexdigest(content) for place, content in sorted(files.items())}
@@ -93,20 +126,28 @@ def _loaded() -> set[str]:
 
 def _texts(flow: Flow[..., Any]) -> str:
     """The sources of a flow function of a notebook, and of the steps that it calls."""
-    found: dict[str, str] = {}
+    return "\n\n".join(map(_text, _functions(flow)))
+
+
+def _text(function: Any) -> str:
+    try:
+        return inspect.getsource(function)
+    except (OSError, TypeError):
+        return f"# the source of {getattr(function, '__qualname__', function)!s} is not known\n"
+
+
+def _functions(flow: Flow[..., Any]) -> list[Any]:
+    """A flow function, and the steps and flows that it calls, each once."""
+    found: list[Any] = []
     waiting = [flow.spec.function]
     while waiting:
         function = waiting.pop(0)
-        name = getattr(function, "__qualname__", repr(function))
-        if name in found:
+        if any(function is known for known in found):
             continue
-        try:
-            found[name] = inspect.getsource(function)
-        except (OSError, TypeError):
-            found[name] = f"# the source of {name} is not known\n"
+        found.append(function)
         code, namespace = getattr(function, "__code__", None), getattr(function, "__globals__", {})
         for used in sorted(names_of(code).globals) if code is not None else ():
             spec = spec_of(namespace.get(used))
             if spec is not None:
                 waiting.append(spec.function)
-    return "\n\n".join(found.values())
+    return found

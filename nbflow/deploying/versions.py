@@ -8,7 +8,7 @@ import inspect
 import json
 import os
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import nullcontext
 from types import BuiltinFunctionType, FunctionType, ModuleType
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -60,7 +60,7 @@ def draft(
     texts = {
         "files": json.dumps(snapshot.digests(files)),
         "parameters": _json_of(checked(flow, parameters)),
-        "environment": json.dumps(_environment()),
+        "environment": json.dumps(_environment(snapshot.packages(flow, files))),
         "options": json.dumps({**choices._asdict(), "process": APART if apart else HERE}),
     }
     identity = "\0".join((flow_version.id, *texts.values()))
@@ -138,16 +138,15 @@ def _json_of(parameters: Mapping[str, Any]) -> str:
     return json.dumps(dict(parameters), sort_keys=True)
 
 
-def _environment() -> dict[str, Any]:
-    """What the flow was promoted with: Python, and the packages that this process has imported, with versions."""
+def _environment(packages: Iterable[str]) -> dict[str, Any]:
+    """What the flow was promoted with: Python, and the packages that it imports, with versions."""
     from importlib import metadata
 
     homes = metadata.packages_distributions()
-    tops = {name.partition(".")[0] for name in list(sys.modules)} - sys.stdlib_module_names
-    packages = sorted({home for top in tops for home in homes.get(top, ())})
+    names = sorted({home for package in packages for home in homes.get(package, ())})
     return {
         "python": "{}.{}.{}".format(*sys.version_info),
-        "packages": {name: metadata.version(name) for name in packages},
+        "packages": {name: metadata.version(name) for name in names},
     }
 
 

@@ -12,7 +12,7 @@ from nbflow.authoring.notebook import FinalValues, NotebookFlow, from_notebook
 from nbflow.client.run import Run, find
 from nbflow.jupyter.check import Check, check
 from nbflow.jupyter.current import as_flow, current_notebook, edited, notebook_path
-from nbflow.jupyter.history import History
+from nbflow.jupyter.history import History, steers
 from nbflow.jupyter.lines import HELP, USAGE, Line, help_of, parse, split
 from nbflow.jupyter.scratches import run_cell, scratch_of
 from nbflow.model.errors import NbflowError, NotebookError, PathChangedError
@@ -179,7 +179,9 @@ class Commands:
             raise NotebookError("No file of this notebook was found. Save it, or promote it by: nbflow promote FILE")
         saved = from_notebook(path)
         sources = [[cell["source"] for cell in each.content["cells"]] for each in (notebook, saved.notebook)]
-        if notes or sources[0] != sources[1]:
+        written = path.stat().st_mtime
+        since = [ran for ran in self._history.executed if ran.began > written and not steers(ran.source)]
+        if notes or since or sources[0] != sources[1]:
             raise NotebookError(f"What ran here is not what {path.name} holds: save the notebook, and promote again.")
         return saved
 

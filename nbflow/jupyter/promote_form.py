@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 KINDS = {"at times (cron)": "cron", "every": "every", "each month": "monthly", "only when triggered": ""}
 _HINTS = {"cron": "0 6 * * MON", "every": "15m", "monthly": "1@06:00", "": ""}
 _NEXT = 5  # times that are shown
+_MOST = 8  # and changes
 
 
 class PromoteForm:
@@ -33,7 +34,7 @@ class PromoteForm:
         self._flow = load()
         self.deployment: Deployment | None = None
         kind = next((name for name in ("cron", "every", "monthly") if given.get(name)), "cron")
-        layout = widgets.Layout(width="100%")
+        layout = widgets.Layout(width="auto")
         style = {"description_width": "7em"}
         make = {"layout": layout, "style": style}
         self.name = widgets.Text(given.get("name") or self._flow.spec.name, description="name", **make)
@@ -53,7 +54,10 @@ class PromoteForm:
             placeholder="why it may be scheduled although its check fails; empty: it may not", description="override",
             **make,
         )  # fmt: skip
-        self.button = widgets.Button(description="Check and promote", button_style="primary", icon="check")
+        self.button = widgets.Button(
+            description="Check and promote", button_style="primary", icon="check",
+            layout=widgets.Layout(width="auto", margin="0.4em 0 0.6em 7.6em", align_self="flex-start"),
+        )  # fmt: skip
         self.told = widgets.HTML()
         self.outcome = widgets.HTML()
         self.widget = widgets.VBox(
@@ -127,7 +131,8 @@ class PromoteForm:
             self.told.value = _box("", found.error, "#b3261e")
             return
         times = "".join(f"<li>{_time(at)}</li>" for at in found.times[:_NEXT])
-        changes = "".join(f"<li>{html.escape(line)}</li>" for line in found.changes)
+        lines = [*found.changes[:_MOST], *([f"and {more} more"] if (more := len(found.changes) - _MOST) > 0 else [])]
+        changes = "".join(f"<li>{html.escape(line)}</li>" for line in lines)
         self.told.value = (
             f"<div style='margin-left: 7.6em; line-height: 1.5'><b>{html.escape(found.when)}</b>"
             + (f"<ol style='margin: 0; padding-left: 1.5em'>{times}</ol>" if times else "")

@@ -59,10 +59,14 @@ def test_a_notebook_becomes_a_deployment_with_a_schedule(book):
     assert {at.strftime("%a %H:%M") for at in made.next(3)} == {"Mon 06:00"}
     version = made.versions()[0]
     assert (version.parameters, version.verdict, version.reason) == ({"rate": 2}, "overridden", "it is a test")
-    assert version.environment["packages"].keys() >= {"SQLAlchemy", "cloudpickle"} or version.environment[
-        "packages"
-    ].keys() >= {"sqlalchemy", "cloudpickle"}
+    assert version.environment["packages"] == {}
     assert [each.name for each in deployments()] == ["analysis"]
+
+
+def test_packages_are_those_that_the_code_imports(desk):
+    desk.module("with_packages", "import yaml_like_nothing\nfrom cloudpickle import dumps\nimport os\n")
+    made = promote(desk.notebook("import pandas as pd\nimport with_packages"), **UNCHECKED)
+    assert list(made.versions()[0].environment["packages"]) == ["cloudpickle", "pandas"]
 
 
 def test_what_did_not_change_makes_no_new_version(book):
@@ -235,7 +239,7 @@ def test_a_trigger_that_makes_no_sense_puts_nothing_on_the_queue(two, arguments,
     parameters, *version = arguments
     with pytest.raises(error, match=told):
         two.trigger(parameters, version=version[0] if version else None)
-    assert nbflow.QueueClient().jobs().empty
+    assert len(nbflow.Queue()) == 0
 
 
 def test_what_is_removed_is_gone_with_its_schedule(two):

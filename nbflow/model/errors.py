@@ -41,6 +41,11 @@
     │   ├── JobUnfinishedError
     │   ├── RetryLater                   raised by a job that wants to be run again
     │   └── ScheduleError
+    ├── TriggerError                     what starts deployments from outside
+    │   ├── TriggerNotFoundError
+    │   ├── NotAllowedError
+    │   ├── KeyReusedError
+    │   └── TooManyStartsError
     └── NotebookError                    notebooks and their cells
         ├── NotANotebookError
         └── CellSyntaxError
@@ -247,6 +252,26 @@ class RetryLater(QueueError):
 
 class ScheduleError(QueueError):
     """A schedule cannot be used: its expression, zone or times are wrong."""
+
+
+class TriggerError(NbflowError):
+    """What starts a deployment from outside cannot be made, or cannot start it."""
+
+
+class TriggerNotFoundError(TriggerError):
+    """There is no trigger, or no deployment, of this name."""
+
+
+class NotAllowedError(TriggerError):
+    """The token or the signature is wrong, or missing."""
+
+
+class KeyReusedError(TriggerError):
+    """An event of this key came before, with other parameters."""
+
+
+class TooManyStartsError(TriggerError):
+    """So many starts of a deployment wait already that it takes no more; `details["wait"]` is how many may."""
 
 
 class NotebookError(NbflowError):

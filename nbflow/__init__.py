@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from nbflow.authoring.step import Step, step
     from nbflow.client.queue_client import QueueClient
     from nbflow.client.run import Run, runs
+    from nbflow.deploying.deployments import Deployment, deployments
+    from nbflow.deploying.promoting import promote
     from nbflow.model import errors
     from nbflow.model.errors import (
         NbflowError,
@@ -34,6 +36,7 @@ if TYPE_CHECKING:
     __version__: str
 
 __all__ = [
+    "Deployment",
     "Flow",
     "Job",
     "Limit",
@@ -50,6 +53,7 @@ __all__ = [
     "Unique",
     "configure",
     "current",
+    "deployments",
     "errors",
     "finish_order",
     "first",
@@ -58,6 +62,7 @@ __all__ = [
     "heartbeat",
     "now",
     "parallel_reduce",
+    "promote",
     "random",
     "receive",
     "runs",
@@ -84,6 +89,8 @@ _HOMES = {
     "nbflow.authoring.step": ("Step", "step"),
     "nbflow.client.queue_client": ("QueueClient",),
     "nbflow.client.run": ("Run", "runs"),
+    "nbflow.deploying.deployments": ("Deployment", "deployments"),
+    "nbflow.deploying.promoting": ("promote",),
     "nbflow.queue.job": ("Job",),
     "nbflow.queue.options": ("Limit", "Unique"),
     "nbflow.queue.queue": ("Queue",),

@@ -78,15 +78,15 @@ class NotebookFlow(Flow[..., Any]):
 
     def __call__(self, **parameters: Any) -> Any:
         """Run the notebook now; raises what a cell raises."""
-        return super().__call__(**self._checked(parameters))
+        return super().__call__(**self.checked(parameters))
 
     def run(self, **parameters: Any) -> Run:
         """Run the notebook now with other parameters than it sets, and return the finished `Run`."""
-        return super().run(**self._checked(parameters))
+        return super().run(**self.checked(parameters))
 
     def submit(self, **parameters: Any) -> Run:
         """Start the notebook and return its live `Run`."""
-        return super().submit(**self._checked(parameters))
+        return super().submit(**self.checked(parameters))
 
     def __reduce__(self) -> Any:
         """By the path of the notebook; by value where it is not run as it is there."""
@@ -94,7 +94,8 @@ class NotebookFlow(Flow[..., Any]):
             return NotebookFlow, (self.notebook, self.part)
         return from_notebook, (self.notebook.path,)
 
-    def _checked(self, given: Mapping[str, Any]) -> dict[str, Any]:
+    def checked(self, given: Mapping[str, Any]) -> dict[str, Any]:
+        """Parameters, and options of a run, in the types that the notebook declares. Raises ParameterError."""
         options = {name: value for name, value in given.items() if name in RUN_OPTIONS}
         values = {name: value for name, value in given.items() if name not in RUN_OPTIONS}
         return {**options, **check_parameters(self.spec.parameters, values, self.notebook.path)}

@@ -17,6 +17,7 @@ from nbflow.model.errors import DefinitionError
 from nbflow.model.names import check_name
 from nbflow.model.policies import Cache, Resources, check_times, retry_policy
 from nbflow.model.specs import StepSpec
+from nbflow.values.codec import goes_by_value
 
 if TYPE_CHECKING:
     from nbflow.queue.job import Job
@@ -83,6 +84,8 @@ def by_name(decorated: Any) -> str | None:
     """The global name under which a decorated function can be imported by other processes, or None."""
     module = sys.modules.get(decorated.__module__)
     if module is None or decorated.__module__ == "__main__" or getattr(module, "__file__", None) is None:
+        return None
+    if goes_by_value(decorated.__module__):
         return None
     found: Any = module
     for part in decorated.__qualname__.split("."):

@@ -13,6 +13,8 @@ from nbflow.cli import (
     listen,
     logs,
     maintenance,
+    opening,
+    promote,
     queue,
     queue_jobs,
     queue_up,
@@ -61,6 +63,8 @@ queue_up.add_to(app)
 queue.add_to(app)
 queue_jobs.add_to(app)
 schedules.add_to(app)
+promote.add_to(app)
+opening.add_to(app)
 listen.add_to(app)
 triggers.add_to(app)
 testing.add_to(app)

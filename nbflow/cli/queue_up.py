@@ -33,7 +33,7 @@ from nbflow.running.notifying import notify
 from nbflow.running.stopping import on_signals
 
 if TYPE_CHECKING:
-    from nbflow.promote.watching import Watcher
+    from nbflow.deploying.watching import Watcher
     from nbflow.queue.scheduler import Scheduler
     from nbflow.server.serving import Endpoint
 
@@ -75,7 +75,7 @@ def up(
     Ctrl-C or SIGTERM: no more jobs are taken, and it ends after those that run. A second time: these are given back.
     """
     from nbflow import settings
-    from nbflow.promote.watching import watching
+    from nbflow.deploying.watching import watching
     from nbflow.queue.scheduler import Scheduler
     from nbflow.storage import opened
     from nbflow.values.project import value_store
@@ -100,7 +100,7 @@ def up(
 
 def _endpoint(address: str, db: str | None, scheduler: Scheduler, watcher: Watcher) -> Endpoint:
     """What listens, and tells whether these two are alive. Raises ConfigError."""
-    from nbflow.promote.triggers import Triggers
+    from nbflow.deploying.triggers import Triggers
     from nbflow.server.serving import Endpoint
 
     def looks(one: Scheduler | Watcher) -> bool:

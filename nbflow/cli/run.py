@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 import typer
 
 from nbflow.cli.codes import FAILED, INTERRUPTED, STORAGE, exit_code
-from nbflow.cli.output import Db, Json, RunId, console, note, print_json, state_text, writable
-from nbflow.model.errors import ConfigError
+from nbflow.cli.output import Db, Json, console, note, print_json, state_text, writable
+from nbflow.model.errors import ConfigError, RunNotFoundError
 from nbflow.views.words import one_line, plain, seconds_text
 
 if TYPE_CHECKING:
@@ -94,7 +94,9 @@ def run(
 
 
 def resume(
-    run_id: RunId,
+    run_id: Annotated[
+        str, typer.Argument(metavar="RUN", help='A run ("last", or how its id begins), or a deployment that is paused.')
+    ],
     target: Annotated[
         str | None, typer.Option("--flow", metavar="TARGET", help="Where the flow's code is now, if it has moved.")
     ] = None,
@@ -109,11 +111,18 @@ def resume(
     Finished steps are kept as long as their code and inputs are the same; the others run, with the code as it is now.
 
     Exits with 0 if it succeeded, 1 if it failed again.
+
+    A deployment that is paused goes on with the next time of its schedule.
     """
-    from nbflow.cli import targets
+    from nbflow.cli import promote, targets
     from nbflow.client.run import find
 
-    found = find(run_id, db=db)
+    try:
+        found = find(run_id, db=db)
+    except RunNotFoundError:
+        if not promote.go_on(run_id, db):
+            raise
+        return
     sys.path.append(found.record.cwd)  # where its modules were found, if it was started in another folder
     spec = targets.find(target).spec if target else None
     notebook = _notebook_path(found.notebook, out)

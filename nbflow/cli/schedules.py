@@ -49,7 +49,7 @@ def scheduler(
     Schedules are made in Python: Queue("reports").schedule("0 6 * * MON", function). Workers run their jobs.
     """
     from nbflow import settings
-    from nbflow.promote.watching import watching
+    from nbflow.deploying.watching import watching
     from nbflow.queue.scheduler import serve
     from nbflow.storage import opened
     from nbflow.values.project import value_store

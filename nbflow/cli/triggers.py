@@ -10,12 +10,12 @@ import typer
 from rich.text import Text
 
 from nbflow.cli.output import Db, Json, console, note, print_json, table, time_text
-from nbflow.model.errors import ConfigError, ParameterError
+from nbflow.model.errors import ParameterError
 from nbflow.views.words import one_line
 
 if TYPE_CHECKING:
+    from nbflow.deploying.triggers import Made, Triggers
     from nbflow.model.deployments import TriggerFiringRecord, TriggerRecord
-    from nbflow.promote.triggers import Made, Triggers
 
 Deployment = Annotated[str, typer.Argument(metavar="DEPLOYMENT", help="Name of the deployment.")]
 Name = Annotated[str, typer.Argument(metavar="TRIGGER", help="Name of the trigger.")]
@@ -112,6 +112,8 @@ def rotate(
     as_json: Json = False,
 ) -> None:
     """Give a webhook or a sender a new token."""
+    from nbflow.deploying.watched import seconds
+
     show(of(db).rotate(deployment, name, grace=seconds(grace, "--grace")), as_json)
 
 
@@ -130,7 +132,7 @@ def remove(
 
 def of(db: str | None) -> Triggers:
     """The triggers of the database, which has to exist."""
-    from nbflow.promote.triggers import Triggers
+    from nbflow.deploying.triggers import Triggers
 
     return Triggers.of(db)
 
@@ -144,19 +146,6 @@ def pairs(given: Sequence[str] | None, option: str) -> dict[str, str]:
             raise ParameterError(f"{option} takes NAME=VALUE, not {text!r}.")
         found[name.strip()] = value
     return found
-
-
-def seconds(text: str, option: str) -> float:
-    """A span of time. Raises ConfigError."""
-    from nbflow.model.errors import ScheduleError
-    from nbflow.queue import cron
-
-    if text.strip() == "0":
-        return 0.0
-    try:
-        return cron.seconds(text)
-    except ScheduleError as error:
-        raise ConfigError(f"{option}: {error}") from None
 
 
 def show(made: Made, as_json: bool) -> None:

@@ -35,6 +35,7 @@ from nbflow.running.attempt import RunAgain, error_record
 
 if TYPE_CHECKING:
     from nbflow.model.jobs import JobRecord
+    from nbflow.model.records import FlowVersionRecord, RunRecord
     from nbflow.model.specs import FlowSpec
     from nbflow.storage.database import Database
 
@@ -54,10 +55,7 @@ def submit(spec: FlowSpec, args: tuple[Any, ...], kwargs: dict[str, Any], option
     from nbflow.queue.broker import Broker, NewJob
     from nbflow.storage import bells
 
-    record, version = new_runs.new_record(spec, args, kwargs, options)
-    if record.inputs is None or version.code is None:
-        _explain(spec, args, kwargs)
-    record = record._replace(state=State.READY.value, owner=None, owner_pid=None, lease_until=None, started_at=None)
+    record, version = _waiting_run(spec, args, kwargs, options)
     database = stores.database(options.db)
     broker = Broker(database, stores.value_store(settings_module.current(), database.url))
     job = _job(record.id, spec, broker.values)
@@ -65,6 +63,25 @@ def submit(spec: FlowSpec, args: tuple[Any, ...], kwargs: dict[str, Any], option
         new_runs.create(connection, record, version, options.on_parent_end)
         broker.add(connection, [NewJob(job)])
     return record.id
+
+
+def create(spec: FlowSpec, kwargs: dict[str, Any], options: RunOptions) -> None:
+    """Store a new run for a job that is there already: the one that is named after it. `advance` begins it."""
+    record, version = _waiting_run(spec, (), kwargs, options)
+    stores.database(options.db).retrying(
+        lambda connection: new_runs.create(connection, record, version, options.on_parent_end)
+    )
+
+
+def _waiting_run(
+    spec: FlowSpec, args: tuple[Any, ...], kwargs: dict[str, Any], options: RunOptions
+) -> tuple[RunRecord, FlowVersionRecord]:
+    """A run that nobody executes yet, and the version of its flow, as records."""
+    record, version = new_runs.new_record(spec, args, kwargs, options)
+    if record.inputs is None or version.code is None:
+        _explain(spec, args, kwargs)
+    nobody: dict[str, Any] = dict.fromkeys(("owner", "owner_pid", "lease_until", "started_at"))
+    return record._replace(state=State.READY.value, **nobody), version
 
 
 def _explain(spec: FlowSpec, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
@@ -82,19 +99,24 @@ def _job(run: str, spec: FlowSpec, values: Any) -> JobRecord:
     from nbflow.queue.broker import STAMPS
     from nbflow.queue.calls import Packer
 
-    settings = settings_module.current()
     now = time.time()
-    policy: dict[str, float] = {"losses": _LOSSES}
-    if spec.decision_timeout is not None:
-        policy["heartbeat"] = spec.decision_timeout  # it gives a sign of life whenever it waits, or has waited
     payload = Packer(values, lambda _: False).of(advance).seal(Inputs((run,)))
     filled: dict[str, Any] = dict.fromkeys(JobRecord._fields) | {
-        "id": job_of(run), "queue": settings.queue, "priority": 0, "place": STAMPS.next()[0], "state": "ready",
+        "id": job_of(run), "queue": settings_module.current().queue, "priority": 0, "place": STAMPS.next()[0],
+        "state": "ready",
         "name": spec.name, "kind": "flow", "run": run, "seq": 0, "payload": payload,
-        "policy": json.dumps(policy), "waiting": 0, "attempt": 0, "marks": 0, "enqueued_at": now,
+        "policy": json.dumps(policy(spec)), "waiting": 0, "attempt": 0, "marks": 0, "enqueued_at": now,
         "ready_at": now, "tags": "", "success_ttl": 3_600.0, "failure_ttl": 86_400.0,
     }  # fmt: skip
     return JobRecord(**filled)
+
+
+def policy(spec: FlowSpec) -> dict[str, float]:
+    """What a worker has to know of the job of a run."""
+    found: dict[str, float] = {"losses": _LOSSES}
+    if spec.decision_timeout is not None:
+        found["heartbeat"] = spec.decision_timeout  # it gives a sign of life whenever it waits, or has waited
+    return found
 
 
 def advance(run: str) -> None:

@@ -43,6 +43,7 @@ def new_record(
     parent, seq = _parent()
     version = version_record(spec, values, now)
     owner, started = this_process()
+    origin = options.origin
     record = RunRecord(
         id=options.id or new_id(clock),
         flow=spec.name,
@@ -66,6 +67,9 @@ def new_record(
         lease_until=now + LEASE,
         **dict.fromkeys(("result_digest", "result_size", "result_type", "result", "result_uri")),
         **dict.fromkeys(("error_type", "error_message", "error")),
+        deployment=origin.deployment if origin is not None else None,
+        deployment_version=origin.version if origin is not None else None,
+        logical_time=origin.logical_time if origin is not None else None,
     )
     return record, version
 

@@ -51,6 +51,15 @@ _LIVE: set[str | None] = set()  # owners of runs that this process executes
 
 
 @dataclass(frozen=True, slots=True)
+class Origin:
+    """The deployment that starts a run."""
+
+    deployment: str
+    version: int
+    logical_time: float | None = None  # seconds since 1970
+
+
+@dataclass(frozen=True, slots=True)
 class RunOptions:
     """How a run is executed. None: what the flow says, then the settings."""
 
@@ -63,6 +72,7 @@ class RunOptions:
     clock: Clock | None = None
     id: str | None = None  # None: a new one
     on_parent_end: str = leftovers.ABANDON  # what becomes of it when the run ends that started it
+    origin: Origin | None = None
     suspend_after: float | None = None  # seconds without news after which it is suspended; None: never, it blocks
     random: Callable[[], float] = field(
         default=random.SystemRandom().random

@@ -20,7 +20,7 @@ from nbflow import settings as settings_module
 from nbflow.executors import taking
 from nbflow.model.errors import NbflowError, StorageError, TaskCancelledError
 from nbflow.model.jobs import JobRecord, Mark
-from nbflow.model.names import task_job
+from nbflow.model.names import run_job, task_job
 from nbflow.model.ports import Finished, Output, Report, Work
 from nbflow.model.states import State
 from nbflow.queue import presence, times
@@ -85,8 +85,8 @@ class QueueExecutor:
         self._due = math.inf  # when something is too late that has not begun
         self.wakes: int | None = None  # how often the run's own job was woken, as of the latest look
         attempt = context.current()
-        self._queue = settings_module.current().queue
         self._waker = attempt.job if attempt is not None else None
+        self._queue = _queue_of(self._database, self._waker) or settings_module.current().queue
 
     def start(self, report: Callable[[Report], None]) -> None:
         """Begin; every report goes to `report`."""
@@ -296,6 +296,14 @@ class QueueExecutor:
     def _wake(self) -> None:
         with suppress(OSError):
             os.write(self._ring, b"!")
+
+
+def _queue_of(database: Database, job: str | None) -> str | None:
+    """The queue that the job of a run is on: its steps go where it goes."""
+    if job is None or not job.startswith(run_job("")):
+        return None
+    with database.read() as connection:
+        return jobs.queue_of(connection, job)
 
 
 def _name(work: Work) -> str:

@@ -11,7 +11,7 @@ from nbflow.authoring.cells.scratch import Scratch
 from nbflow.authoring.notebook import FinalValues, NotebookFlow, from_notebook
 from nbflow.client.run import Run, find
 from nbflow.jupyter.check import Check, check
-from nbflow.jupyter.current import as_flow, current_notebook, edited
+from nbflow.jupyter.current import as_flow, current_notebook, edited, notebook_path
 from nbflow.jupyter.history import History
 from nbflow.jupyter.lines import HELP, USAGE, Line, help_of, parse, split
 from nbflow.jupyter.scratches import run_cell, scratch_of
@@ -137,6 +137,26 @@ class Commands:
 
         return Monitor(line.db)
 
+    def promote(self, line: Line) -> Any:
+        """`%flow promote`."""
+        from nbflow.deploying.promoting import promote
+        from nbflow.jupyter.promote_form import PromoteForm, timing_text
+
+        given: dict[str, Any] = dict(line.schedule)
+        flow = self._saved()
+        parameters = flow.parameters_from_texts(line.parameters) if line.parameters else {}
+        kind = next((kind for kind in ("cron", "every", "monthly") if kind in given), None)
+        if kind is None:
+            return PromoteForm(self._saved, {**given, "parameters": parameters})
+        given[kind] = timing_text(kind, given[kind])
+        self._say(f"checking {Path(flow.notebook.path).name} in a clean process")
+        made = promote(flow, parameters=parameters, **given)
+        if made.report is not None:
+            self._say(f"{made.name} is version {made.version}: {made.report.text()}")
+        for at in made.next(3):
+            self._say(f"  {at:%a %Y-%m-%d %H:%M:%S %Z}")
+        return made
+
     # -- parts ----------------------------------------------------------------------------------------------------
 
     def _flow(self, line: Line) -> tuple[NotebookFlow, bool]:
@@ -150,6 +170,18 @@ class Commands:
         if names and not (line.first or line.only):
             self._say(f"{', '.join(names)}: set by no cell before use; the kernel's value is sent along")
         return flow, True
+
+    def _saved(self) -> NotebookFlow:
+        """This notebook as it is saved. Raises NotebookError if what ran here is not saved."""
+        notebook, notes = current_notebook(self._ipython, self._history)
+        path = notebook_path(self._ipython)
+        if path is None:
+            raise NotebookError("No file of this notebook was found. Save it, or promote it by: nbflow promote FILE")
+        saved = from_notebook(path)
+        sources = [[cell["source"] for cell in each.content["cells"]] for each in (notebook, saved.notebook)]
+        if notes or sources[0] != sources[1]:
+            raise NotebookError(f"What ran here is not what {path.name} holds: save the notebook, and promote again.")
+        return saved
 
     def _finish(self, run: Run, *, bring_back: bool) -> Run:
         if run.state is not State.SUCCEEDED:

@@ -50,6 +50,19 @@ USAGE = {
         "watch runs, queues and workers live, with buttons to cancel, retry, pause and run again",
         "DATABASE is a path or URL; without one it is the project's. A cell that runs does not stop the picture.",
     ),
+    "promote": Usage(
+        "[--name NAME] [--cron EXPRESSION | --every TIME | --monthly DAY[@TIME]] [--tz ZONE] [--override REASON] "
+        "[NAME=VALUE ...]",
+        "make this notebook a deployment: checked, numbered, and run by a schedule",
+        "--name NAME        of the deployment; default: that of the notebook\n"
+        "--cron EXPRESSION  minute hour day-of-month month day-of-week, such as '0 6 * * MON'\n"
+        "--every TIME       such as 15m or 2h\n"
+        "--monthly DAY      1, last, or 15@06:00\n"
+        "--tz ZONE          such as Europe/Paris; default: that of this machine\n"
+        "--override REASON  why it may be scheduled although its check fails\n"
+        "NAME=VALUE         set a parameter of its runs\n"
+        "Without a schedule it shows a form. The notebook is taken as it is saved.",
+    ),
     "history": Usage("", "what ran in this kernel, and what it did, as a table"),
 }
 HELP = "\n".join(
@@ -77,6 +90,7 @@ class Line(NamedTuple):
     run: str = ""
     step: str | None = None
     db: str | None = None
+    schedule: dict[str, str] = {}  # noqa: RUF012 - never changed; of promote: name, cron, every, monthly, zone, override
 
 
 def split(line: str) -> list[str]:
@@ -98,6 +112,8 @@ def parse(command: str, words: list[str]) -> Line:
     """Take the words after a command apart. Raises NbflowError for what it does not take."""
     if command == "run":
         return _run(words)
+    if command == "promote":
+        return _promote(words)
     option = next((word for word in words if word.startswith("--")), None)
     if option is not None:
         raise _wrong(command, f"has no option {option}")
@@ -117,7 +133,7 @@ def parse(command: str, words: list[str]) -> Line:
 
 
 def _run(words: list[str]) -> Line:
-    parser = _Parser()
+    parser = _Parser("run")
     parser.add_argument("--executor")
     parser.add_argument("--workers", type=_positive)
     part = parser.add_mutually_exclusive_group()
@@ -135,6 +151,24 @@ def _run(words: list[str]) -> Line:
     return Line(books, parameters, given.executor, given.workers, given.first, given.only, given.keep)
 
 
+def _promote(words: list[str]) -> Line:
+    parser = _Parser("promote")
+    when = parser.add_mutually_exclusive_group()
+    for option in ("--cron", "--every", "--monthly"):
+        when.add_argument(option)
+    parser.add_argument("--tz", dest="zone")
+    for option in ("--name", "--override"):
+        parser.add_argument(option)
+    parser.add_argument("rest", nargs="*")
+    given = vars(parser.parse_intermixed_args(words))
+    rest = given.pop("rest")
+    wrong = next((word for word in rest if "=" not in word), None)
+    if wrong is not None:
+        raise _wrong("promote", f"takes options and parameters, not {wrong!r}")
+    chosen = {name: value for name, value in given.items() if value is not None}
+    return Line(parameters=dict(word.split("=", 1) for word in rest), schedule=chosen)
+
+
 def _positive(text: str) -> int:
     if not text.isdecimal() or int(text) == 0:
         raise argparse.ArgumentTypeError(f"{text!r} is no number of workers, such as 4")
@@ -147,8 +181,8 @@ def _wrong(command: str, text: str) -> NbflowError:
 
 
 class _Parser(argparse.ArgumentParser):
-    def __init__(self) -> None:
-        super().__init__(prog="%flow run", add_help=False, allow_abbrev=False)
+    def __init__(self, command: str) -> None:
+        super().__init__(prog=f"%flow {command}", add_help=False, allow_abbrev=False)
 
     def error(self, message: str) -> NoReturn:
-        raise NbflowError(f"%flow run: {message}. %flow run --help tells what it takes.")
+        raise NbflowError(f"{self.prog}: {message}. {self.prog} --help tells what it takes.")

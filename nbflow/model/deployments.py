@@ -25,8 +25,8 @@ class DeploymentVersionRecord(NamedTuple):
     number: int  # from 1
     digest: str  # of what it runs: flow version, files, parameters, environment, options
     flow_version: str  # FlowVersionRecord.id
-    files: str  # JSON {path in the project: digest} of the code that it imports from there
-    snapshot: str | None  # signed name of the artifact that holds these files; None if there are none
+    files: str  # JSON {path: digest} of the user's code, the paths as they are imported
+    snapshot: bytes  # signed stored value {path: content} of these files
     parameters: str  # JSON {name: value}: what its runs are given
     environment: str  # JSON: Python, packages with versions, and whether its runs have an environment of their own
     options: str  # JSON: executor, workers, queue and the like

@@ -41,6 +41,9 @@
     │   ├── JobUnfinishedError
     │   ├── RetryLater                   raised by a job that wants to be run again
     │   └── ScheduleError
+    ├── DeploymentError                  deployments and their versions
+    │   ├── PromotionError               a flow that cannot become a version
+    │   └── CheckFailedError             a version whose check did not pass
     ├── TriggerError                     what starts deployments from outside
     │   ├── TriggerNotFoundError
     │   ├── NotAllowedError
@@ -252,6 +255,18 @@ class RetryLater(QueueError):
 
 class ScheduleError(QueueError):
     """A schedule cannot be used: its expression, zone or times are wrong."""
+
+
+class DeploymentError(NbflowError):
+    """A deployment, or a version of one, that cannot be used: there is none of that name or number."""
+
+
+class PromotionError(DeploymentError):
+    """A flow cannot become a version of a deployment."""
+
+
+class CheckFailedError(DeploymentError):
+    """A version does not do in a clean process what it did before; `details` hold the `report`."""
 
 
 class TriggerError(NbflowError):

@@ -14,7 +14,7 @@ from nbflow.model.jobs import ScheduleRecord
 from nbflow.model.names import check_name
 from nbflow.queue import cron, templates, zones
 from nbflow.queue import options as opts
-from nbflow.queue.broker import STAMPS, Broker, NewJob, open_queue
+from nbflow.queue.broker import DEFAULT, STAMPS, Broker, NewJob, open_queue, unknown_queue
 from nbflow.queue.enqueueing import Enqueuer
 from nbflow.queue.firing import timetable
 from nbflow.queue.job import Job
@@ -51,6 +51,13 @@ class Definer:
 
     def define(self, asked: Sequence[Asked]) -> list[str]:
         """Store schedules, all or none; their names in order. Raises ScheduleError, UnknownQueueError."""
+        drafts = self.drafts(asked)
+        now = time.time()
+        bells.changing(self._broker.database, lambda connection: save(connection, drafts, now), bells.SCHEDULES)
+        return [draft.name for draft in drafts]
+
+    def drafts(self, asked: Sequence[Asked]) -> list[ScheduleRecord]:
+        """Schedules as far as their definitions tell them, to be saved. Raises ScheduleError."""
         taken: set[str] = set()
         drafts = []
         for each in asked:
@@ -58,9 +65,7 @@ class Definer:
             draft = draft._replace(name=_free(draft.name, taken, given="name" in each.options))
             taken.add(draft.name)
             drafts.append(draft)
-        now = time.time()
-        bells.changing(self._broker.database, lambda connection: _save(connection, drafts, now), bells.SCHEDULES)
-        return [draft.name for draft in drafts]
+        return drafts
 
     def _draft(self, asked: Asked) -> ScheduleRecord:
         """A schedule as far as its definition tells it."""
@@ -145,12 +150,24 @@ def _span(options: Mapping[str, Any], name: str) -> float | None:
     return float(seconds) if seconds is not None else None
 
 
-def _save(connection: Connection, drafts: Sequence[ScheduleRecord], now: float) -> None:
+def save(connection: Connection, drafts: Sequence[ScheduleRecord], now: float) -> None:
+    """Store drafts of schedules inside a transaction. Raises ScheduleError, UnknownQueueError."""
     known = {queue.name: queue for queue in queues.everything(connection)}
     for name in {draft.queue for draft in drafts} - set(known):
         open_queue(connection, known, name)  # raises, but for "default"
     old = stored.named(connection, [draft.name for draft in drafts], lock=True)
     stored.put(connection, [_merged(draft, old.get(draft.name), now) for draft in drafts])
+
+
+def check(connection: Connection, drafts: Sequence[ScheduleRecord], now: float) -> None:
+    """Raise what `save` would raise, and store nothing."""
+    known = {queue.name: queue for queue in queues.everything(connection)} | {DEFAULT: None}
+    for draft in drafts:
+        if draft.queue not in known:
+            raise unknown_queue(draft.queue, known)
+    old = stored.named(connection, [draft.name for draft in drafts])
+    for draft in drafts:
+        _merged(draft, old.get(draft.name), now)
 
 
 def _merged(draft: ScheduleRecord, old: ScheduleRecord | None, now: float) -> ScheduleRecord:

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 
 from nbflow.model.errors import ScheduleError
 from nbflow.model.jobs import JobRecord, ScheduleRecord
+from nbflow.model.names import run_job
 from nbflow.queue.broker import FRONT, STAMPS, NewJob
 from nbflow.queue.options import Limit, Unique
 from nbflow.storage import jobs
@@ -120,6 +121,8 @@ def _shot(schedule: ScheduleRecord, template: dict[str, Any], time: float, now: 
         "logical_time": time,
     }
     job = _job(template, schedule.queue, now, own)
+    if template.get("starts_run"):
+        job = as_run(job)
     policy = json.loads(job.record.policy or "{}") | {"zone": schedule.zone}
     if overlap == "wait":
         policy["when"] = "any"  # however the job before it ends
@@ -130,6 +133,12 @@ def _shot(schedule: ScheduleRecord, template: dict[str, Any], time: float, now: 
     job = job._replace(record=record, unique=unique)
     followers = tuple([_follower(each, schedule.queue, now, record.id) for each in template["followers"]])
     return Shot(schedule.name, time, overlap, job, followers)
+
+
+def as_run(job: NewJob) -> NewJob:
+    """A job that executes a run of its own: it is named after the run, as `nbflow.engine.detached` wants it."""
+    id_ = job.record.id
+    return job._replace(record=job.record._replace(id=run_job(id_), kind="flow", run=id_, seq=0))
 
 
 def _follower(template: dict[str, Any], queue: str, now: float, needs: str) -> NewJob:

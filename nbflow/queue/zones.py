@@ -33,6 +33,11 @@ def zone(name: str) -> ZoneInfo:
     raise ScheduleError(f"There is no time zone {name!r}. {hint}", field="zone")
 
 
+def names() -> list[str]:
+    """The names of all zones that are known here."""
+    return sorted(available_timezones())
+
+
 def local_name() -> str:
     """The IANA name of this machine's zone. Raises ScheduleError if it cannot be told."""
     given = os.environ.get("TZ", "").lstrip(":")

@@ -6,8 +6,8 @@ import logging
 import secrets
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from nbflow.deploying.webhooks import BadBodyError
 from nbflow.model import errors
-from nbflow.promote.webhooks import BadBodyError
 
 if TYPE_CHECKING:
     from starlette.responses import JSONResponse

@@ -12,9 +12,9 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from nbflow.promote import webhooks
-from nbflow.promote.starts import Start
-from nbflow.promote.triggers import Triggers
+from nbflow.deploying import webhooks
+from nbflow.deploying.starts import Start
+from nbflow.deploying.triggers import Triggers
 from nbflow.server import answers
 from nbflow.server.readiness import Checks, readiness
 

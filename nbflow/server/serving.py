@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from nbflow.model.errors import ConfigError
 
 if TYPE_CHECKING:
-    from nbflow.promote.triggers import Triggers
+    from nbflow.deploying.triggers import Triggers
     from nbflow.server.readiness import Checks
 
 _log = logging.getLogger("nbflow")

@@ -316,6 +316,12 @@ def wakes(connection: Connection, job: str) -> int | None:
     return int(found) if found is not None else None
 
 
+def queue_of(connection: Connection, job: str) -> str | None:
+    """The queue that a job is on."""
+    found = raw.one(connection, "SELECT queue FROM jobs WHERE id = ?", (job,)).scalar()
+    return str(found) if found is not None else None
+
+
 def delete_of_run(connection: Connection, run: str) -> None:
     """Remove the jobs of a run's tasks."""
     raw.one(connection, "DELETE FROM jobs WHERE run = ? AND run IS NOT NULL AND kind = 'task'", (run,))

@@ -60,7 +60,8 @@ def packed(connection: Connection, *, without_runs: Sequence[str] = ()) -> Itera
     for table, run in ((schema.payloads, schema.payloads.c.run), (schema.runs, schema.runs.c.id)):
         for name in ("inputs", "error"):
             yield from _kept(connection, run, table.c[name], without_runs)
-    for column in (schema.flow_versions.c.code, schema.jobs.c.error, schema.signals.c.payload):
+    versions = schema.deployment_versions
+    for column in (schema.flow_versions.c.code, versions.c.snapshot, schema.jobs.c.error, schema.signals.c.payload):
         yield from _column(connection, column)
 
 

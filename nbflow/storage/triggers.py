@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, delete, insert, select, update
 
-from nbflow.model.deployments import DeploymentRecord, DeploymentVersionRecord, TriggerFiringRecord, TriggerRecord
+from nbflow.model.deployments import DeploymentRecord, TriggerFiringRecord, TriggerRecord
 from nbflow.storage import raw
 from nbflow.storage.schema import deployment_versions, deployments, flow_versions, trigger_firings, triggers
 from nbflow.storage.upserts import storable
@@ -48,19 +48,6 @@ def lock(connection: Connection, names: Sequence[str]) -> dict[str, DeploymentRe
         rows = connection.execute(statement.with_for_update())
         found.update({row.name: DeploymentRecord._make(row) for row in rows})
     return found
-
-
-def all_deployments(connection: Connection) -> list[DeploymentRecord]:
-    """All deployments, by name."""
-    return [DeploymentRecord._make(row) for row in connection.execute(select(deployments).order_by(deployments.c.name))]
-
-
-def current_version(connection: Connection, deployment: DeploymentRecord) -> DeploymentVersionRecord | None:
-    """The version of a deployment that new runs use."""
-    versions = deployment_versions
-    mine = (versions.c.deployment == deployment.name) & (versions.c.number == deployment.version)
-    row = connection.execute(select(versions).where(mine)).first()
-    return DeploymentVersionRecord._make(row) if row is not None else None
 
 
 def declared(connection: Connection, deployment: DeploymentRecord) -> Declared | None:

@@ -9,7 +9,8 @@ from __future__ import annotations
 import io
 import pickle
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import contextmanager
 from types import FunctionType
 from typing import Any, NamedTuple
 
@@ -120,10 +121,30 @@ def _cloud() -> type[Any]:
     return _Cloud
 
 
-def _by_value_modules() -> bool:
-    """Whether the user asked cloudpickle to send some importable modules by value."""
+def goes_by_value(module: str) -> bool:
+    """Whether what an importable module defines is sent by value."""
+    return module in _by_value_modules()
+
+
+@contextmanager
+def by_value(module: str) -> Iterator[None]:
+    """Inside the block, send what a module of this process defines by value, as that of `__main__`."""
+    import cloudpickle
+
+    known = module in _by_value_modules()
+    cloudpickle.register_pickle_by_value(sys.modules[module])
+    try:
+        yield
+    finally:
+        if not known:
+            cloudpickle.unregister_pickle_by_value(sys.modules[module])
+
+
+def _by_value_modules() -> Collection[str]:
+    """The importable modules that cloudpickle was asked to send by value."""
     module = sys.modules.get("cloudpickle.cloudpickle")
-    return module is not None and bool(module._PICKLE_BY_VALUE_MODULES)
+    found: Collection[str] = module._PICKLE_BY_VALUE_MODULES if module is not None else ()
+    return found
 
 
 def _run(kind: type[Any], value: object, substitute: Substitute | None) -> Payload:

@@ -13,7 +13,6 @@ import functools
 import inspect
 import sys
 from collections.abc import Iterator
-from importlib.machinery import PathFinder
 from types import (
     BuiltinFunctionType,
     FunctionType,
@@ -26,6 +25,7 @@ from typing import Any
 
 import xxhash
 
+from nbflow.values import imports
 from nbflow.values.canonical import canonical_digest
 from nbflow.values.codec import ATOMS
 from nbflow.values.origin import is_installed, is_installed_file, package_version, spec_of
@@ -188,7 +188,8 @@ def _imported(name: str, namespace: dict[str, Any]) -> str:
 
 def _file_text(name: str, seen: set[str]) -> str:
     """The normalised source of a user's module and of the user's modules that it imports, or a package's version."""
-    place = _find(name)
+    found = imports.find(name)
+    place, is_package = found if found is not None else (None, False)
     if name in seen or place is None:
         return name
     seen.add(name)
@@ -196,31 +197,6 @@ def _file_text(name: str, seen: set[str]) -> str:
         return package_version(name)
     with open(place, encoding="utf-8") as file:
         tree = ast.parse(file.read())
-    inner = sorted(_imports_of(tree, name))
+    inner = sorted(imports.imported(tree, name, is_package=is_package))
     texts = [normalised(tree), *(_file_text(one, seen) for one in inner)]
     return xxhash.xxh3_128_hexdigest("\n".join(texts).encode("utf-8", "surrogatepass"))
-
-
-def _imports_of(tree: ast.AST, module: str) -> set[str]:
-    found: set[str] = set()
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Import):
-            found.update(alias.name for alias in node.names)
-        elif isinstance(node, ast.ImportFrom):
-            base = ".".join(module.split(".")[: -node.level]) if node.level else ""
-            origin = ".".join(part for part in (base, node.module) if part)
-            found.add(origin)
-            found.update(f"{origin}.{alias.name}" for alias in node.names)  # may be modules
-    return {name for name in found if name and name.partition(".")[0] not in sys.stdlib_module_names}
-
-
-def _find(name: str) -> str | None:
-    """The file of a module, found without importing anything."""
-    path: Any = None
-    place = None
-    for index, _ in enumerate(name.split(".")):
-        spec = PathFinder.find_spec(".".join(name.split(".")[: index + 1]), path)
-        if spec is None:
-            return None
-        place, path = spec.origin, spec.submodule_search_locations
-    return place

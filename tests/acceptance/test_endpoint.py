@@ -15,7 +15,10 @@ from contextlib import closing
 import pytest
 
 from nbflow import settings
-from nbflow.promote.triggers import Triggers
+from nbflow.deploying.causes import started_by
+from nbflow.deploying.deployments import Deployment
+from nbflow.deploying.promoting import promote
+from nbflow.deploying.triggers import Triggers
 from nbflow.queue.queue import Queue
 from nbflow.storage import opened
 from tests.acceptance import triggered_flows, worker_jobs
@@ -80,11 +83,10 @@ def triggers(place, up, monkeypatch):
 @pytest.fixture
 def reporting(triggers):
     """A deployment of the flow `reporting`, promoted anew for each test, under a name of its own."""
-    promoting = pytest.importorskip("nbflow.promote.deployments")
     name = f"reporting-{os.urandom(3).hex()}"
-    promoting.promote(triggered_flows.reporting, name=name, check=False)
+    promote(triggered_flows.reporting, name=name, check=False)
     yield name
-    promoting.Deployment(name).remove()
+    Deployment(name).remove()
 
 
 def nbflow(*arguments):
@@ -127,8 +129,6 @@ def test_a_webhook_starts_a_run_once(up, triggers, reporting):
 
 
 def test_an_event_starts_a_run_with_the_types_of_the_flow_and_says_why(triggers, reporting):
-    from nbflow.promote.causes import started_by
-
     assert nbflow("listen", "event", reporting, "sales").returncode == 0
     done = nbflow("event", "sales", "-p", "size=3", "--key", reporting)
     assert (done.returncode, "is started by job" in done.stdout) == (0, True), done.stderr
@@ -141,16 +141,15 @@ def test_an_event_starts_a_run_with_the_types_of_the_flow_and_says_why(triggers,
 
 
 def test_a_file_and_a_flow_that_succeeded_start_runs(triggers, reporting, tmp_path):
-    promoting = pytest.importorskip("nbflow.promote.deployments")
     after = f"{reporting}-after"
-    promoting.promote(triggered_flows.reporting, name=after, check=False)
+    promote(triggered_flows.reporting, name=after, check=False)
     done = nbflow("listen", "file", reporting, f"{tmp_path}/*.csv", "--as", "day", "--every", "1s", "--settle", "0s")
     assert done.returncode == 0, done.stderr
     assert nbflow("listen", "flow", after, reporting, "--set", "size=2").returncode == 0
     (tmp_path / "a.csv").write_text("x")
     wait_until(lambda: results(after) == ["today x 2"])
     assert results(reporting) == [f"{tmp_path / 'a.csv'} x 1"]
-    promoting.Deployment(after).remove()
+    Deployment(after).remove()
 
 
 def test_new_rows_of_a_table_start_a_run(triggers, reporting, tmp_path):

@@ -7,7 +7,7 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
-from tests.bench import cells, dask, engine, queue, schedules, views
+from tests.bench import cells, dask, engine, queue, schedule, views
 from tests.bench.table import Row, markdown, text
 
 BENCHES: dict[str, tuple[Callable[[bool], list[Row]], str]] = {
@@ -15,7 +15,7 @@ BENCHES: dict[str, tuple[Callable[[bool], list[Row]], str]] = {
     "dask": (dask.rows, "cost of a task on Dask, beside distributed alone"),
     "engine": (engine.rows, "cost of a durable task, memory, large values, start-up, cache, a notebook"),
     "queue": (queue.rows, "jobs enqueued, drained and picked up on SQLite and PostgreSQL, beside bare SQLite and Huey"),
-    "schedules": (schedules.rows, "what a scheduler costs while nothing is due, and when 10,000 schedules are"),
+    "schedule": (schedule.rows, "what schedulers cost while nothing is due, and when 10,000 deployments are"),
     "views": (views.rows, "a million tasks as DataFrames and as pictures"),
 }
 

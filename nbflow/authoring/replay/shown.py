@@ -18,10 +18,15 @@ def shown(content: Mapping[str, Any], task: str, logs: Sequence[LogRecord]) -> l
     """For each cell of a step its outputs; `content` is the notebook that ran, `task` the key of the step's task."""
     executed = executed_notebook(content, {task: logs})
     return [
-        [_output(output) for output in cell["outputs"]]
+        of_cell(cell["outputs"])
         for cell in executed["cells"]
         if cell["cell_type"] == "code" and cell["execution_count"] is not None
     ]
+
+
+def of_cell(outputs: Sequence[Mapping[str, Any]]) -> list[dict[str, str]]:
+    """The outputs of a cell, in nbformat's form: each as {kind: text}."""
+    return [_output(output) for output in outputs]
 
 
 def _output(output: Mapping[str, Any]) -> dict[str, str]:

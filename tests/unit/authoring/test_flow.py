@@ -366,10 +366,10 @@ def process_video(video: str, subtitles: str) -> dict[str, Any]:
     return {"encoded": encoded, "thumbnails": thumbnails, "ads": target(ads(subtitles))}
 
 
-def test_the_video_example_takes_little_more_than_its_critical_path() -> None:
-    began = time.perf_counter()
-    value = process_video.run("v", "s", workers=8).result()
-    took = time.perf_counter() - began
-    assert value == process_video.plain("v", "s")
-    # Nine steps one after the other; two on the critical path.
-    assert took < 5 * SECONDS
+def test_steps_of_the_video_example_run_beside_one_another() -> None:
+    run = process_video.run("v", "s", workers=8)
+    assert run.result() == process_video.plain("v", "s")
+    spans = [(task.record.started_at or 0.0, task.record.finished_at or 0.0) for task in run.tasks()]
+    beside = [sum(begin <= moment < end for begin, end in spans) for moment, _ in spans]
+    # Nine steps, of which no more than two have to follow one another.
+    assert max(beside) >= 3

@@ -10,11 +10,11 @@ from typer.testing import CliRunner
 import nbflow
 from nbflow.cli.codes import NOT_FOUND, exit_code
 from nbflow.cli.main import app
+from nbflow.deploying import tokens
+from nbflow.deploying.triggers import Triggers
 from nbflow.model.errors import ConfigError, NbflowError, ParameterError, TriggerError
-from nbflow.promote import tokens
-from nbflow.promote.triggers import Triggers
 from nbflow.storage import opened
-from tests.unit.promote.deployed import deploy, parameter
+from tests.unit.deploying.triggers.deployed import deploy, parameter
 
 
 @pytest.fixture(autouse=True)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gc
-import time
 import weakref
 from collections.abc import Callable
 from typing import Any
@@ -126,10 +125,7 @@ def test_what_cannot_be_looked_at_may_have_changed() -> None:
 
 def test_looking_ends_when_its_time_is_over() -> None:
     kernel = Kernel(**{f"frame{number}": large_frame() for number in range(30)}, last=[1])
-    began = time.perf_counter()
-    told = kernel.look(seconds=0.0)
-    assert time.perf_counter() - began < 0.5
-    assert "last" in told.unknown
+    assert "last" in kernel.look(seconds=0.0).unknown
 
 
 def test_names_that_the_cell_mentions_are_looked_at_first() -> None:

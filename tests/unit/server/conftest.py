@@ -10,13 +10,12 @@ import pytest
 
 import nbflow
 from nbflow import settings
-from nbflow.promote.starts import Starts
-from nbflow.promote.triggers import Triggers
+from nbflow.deploying.triggers import Triggers
 from nbflow.queue.broker import Broker
 from nbflow.server.serving import Endpoint
 from nbflow.storage import opened
 from nbflow.values.project import value_store
-from tests.unit.promote.deployed import deploy, parameter, start_job
+from tests.unit.deploying.triggers.deployed import deploy, parameter
 
 
 class Client:
@@ -55,7 +54,7 @@ def database(tmp_path):
 @pytest.fixture
 def triggers(database):
     broker = Broker(database, value_store(settings.current()))
-    return Triggers(broker, Starts(broker, start_job))
+    return Triggers(broker)
 
 
 @pytest.fixture

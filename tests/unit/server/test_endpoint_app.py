@@ -9,13 +9,14 @@ from urllib.parse import urlsplit
 
 import pytest
 
+from nbflow.deploying import tokens, webhooks
 from nbflow.model.errors import ConfigError
 from nbflow.model.jobs import WorkerRecord
-from nbflow.promote import tokens, webhooks
 from nbflow.queue.presence import boot, host
+from nbflow.running.clock import SystemClock
 from nbflow.server.serving import Endpoint, parsed
 from nbflow.storage import queues
-from tests.unit.promote.deployed import job_count, started
+from tests.unit.deploying.triggers.deployed import job_count, started
 from tests.unit.server.conftest import bearer
 
 
@@ -61,7 +62,7 @@ def test_a_wrong_token_starts_nothing_and_learns_nothing(client, database, token
 
 
 def test_a_token_is_good_for_its_own_deployment_alone(client, database, triggers, token):
-    from tests.unit.promote.deployed import deploy
+    from tests.unit.deploying.triggers.deployed import deploy
 
     deploy(database, "other")
     triggers.add("webhook", "other")
@@ -133,10 +134,11 @@ def test_a_whole_body_may_be_one_parameter(client, database, triggers):
 
 
 def test_what_nobody_foresaw_is_told_by_a_number_and_logged_with_it(client, triggers, token, caplog):
-    def broken(*_):
-        raise RuntimeError("a secret of the house: /etc/passwd")
+    class Broken(SystemClock):
+        def time(self):
+            raise RuntimeError("a secret of the house: /etc/passwd")
 
-    triggers.starts.make = broken
+    triggers.broker.clock = Broken()
     status, found = trigger(client, token, {})
     assert (status, found["error"]["code"]) == (500, "internal")
     assert "secret" not in json.dumps(found)
@@ -294,14 +296,14 @@ def test_requests_that_are_under_way_are_answered_when_it_stops(triggers, token)
     from tests.unit.server.conftest import Client
 
     began, go_on = threading.Event(), threading.Event()
-    make = triggers.starts.make
 
-    def slow(*given):
-        began.set()
-        assert go_on.wait(30)
-        return make(*given)
+    class Slow(SystemClock):
+        def time(self):
+            began.set()
+            assert go_on.wait(30)
+            return super().time()
 
-    triggers.starts.make = slow
+    triggers.broker.clock = Slow()
     endpoint = Endpoint("127.0.0.1:0", triggers, {})
     endpoint.start()
     answers = []

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import threading
-import time
 
 import pytest
 from rich.console import Console
@@ -125,12 +124,11 @@ def test_of_very_many_steps_those_that_are_not_finished_are_shown():
     assert "30 more steps" in html
 
 
-def test_ten_thousand_tasks_cost_little():
+def test_ten_thousand_tasks_are_one_row_and_a_few_lines():
     run = Told()
-    began = time.perf_counter()
     for state in ("pending", "running", "succeeded"):
         run.progress([
             Event(TASK_STATE, "r1", 1.0, seq, {"name": "t", "kind": "step", "state": state}) for seq in range(10_000)
         ])  # fmt: skip
-    assert time.perf_counter() - began < 1.0
-    run.finish()
+    assert [(row.done, row.total) for row in run.rows] == [(10_000, 10_000)]
+    assert run.finish().count("\n") < 20

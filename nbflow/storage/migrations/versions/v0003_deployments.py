@@ -52,7 +52,7 @@ def _create_deployments() -> None:
         sa.Column("digest", sa.Text(), nullable=False),
         sa.Column("flow_version", sa.Text(), nullable=False),
         sa.Column("files", sa.Text(), nullable=False),
-        sa.Column("snapshot", sa.Text(), nullable=True),
+        sa.Column("snapshot", sa.LargeBinary(), nullable=False),
         sa.Column("parameters", sa.Text(), nullable=False),
         sa.Column("environment", sa.Text(), nullable=False),
         sa.Column("options", sa.Text(), nullable=False),

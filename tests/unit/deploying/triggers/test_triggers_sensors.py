@@ -13,14 +13,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from nbflow.deploying import files
+from nbflow.deploying.watching import Watcher
 from nbflow.model.errors import ConfigError, NbflowError, TriggerError
-from nbflow.promote import files
-from nbflow.promote.watching import Watcher
 from nbflow.running.clock import SystemClock
 from nbflow.storage import tables
 from tests.servers import wait_until
-from tests.unit.promote.deployed import deploy, job_count, parameter, started
-from tests.unit.promote.test_triggers import begin
+from tests.unit.deploying.triggers.deployed import deploy, job_count, parameter, started
+from tests.unit.deploying.triggers.test_triggers import begin
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""What schedules cost, on SQLite and PostgreSQL. Each measurement is a fresh process in an empty project."""
+"""What schedules and deployments cost, on SQLite and PostgreSQL. Each is measured in a fresh process and project."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from tests.bench.table import Row
 
 ROOT = Path(__file__).parents[2]
 COUNT = "10000"
+_SCHEDULES, _DEPLOYMENTS = "measure_schedules", "measure_deployments"
 
 
 def rows(quick: bool) -> list[Row]:
@@ -33,20 +34,34 @@ def _of(name: str, database: Callable[[], str], *, quick: bool) -> list[Row]:
         Row(f"{name}: 10,000 schedules due at once: fired, each", _median(times, "fire", database, COUNT), "ms"),
         Row(f"{name}: 10,000 missed times of one schedule: caught up with, each",
             _median(times, "catch_up", database, COUNT), "ms"),
+        *_of_deployments(name, database, quick=quick),
     ]  # fmt: skip
 
 
-def _median(times: int, name: str, database: Callable[[], str], *arguments: str) -> float:
-    return statistics.median(_measure(name, database(), *arguments) for _ in range(times))
+def _of_deployments(name: str, database: Callable[[], str], *, quick: bool) -> list[Row]:
+    count, span, seconds = ("1000", "6", "10") if quick else (COUNT, "60", "60")
+    part = int(count)
+    return [
+        Row(f"{name}: a notebook of 50 cells promoted, its check left out", _median(1 if quick else 3, "promotion",
+            database, of=_DEPLOYMENTS), "s", 1),
+        Row(f"{name}: scheduler with {part:,} deployments, none due", _median(1, "idle", database, count, seconds,
+            of=_DEPLOYMENTS), "% of a core", 1),
+        Row(f"{name}: {part:,} deployments due within {span} s: from their time to the start of the run, p95",
+            _median(1, "lag", database, count, span, of=_DEPLOYMENTS), "s", 2),
+    ]  # fmt: skip
 
 
-def _measure(name: str, database: str, *arguments: str) -> float:
+def _median(times: int, name: str, database: Callable[[], str], *arguments: str, of: str = _SCHEDULES) -> float:
+    return statistics.median(_measure(of, name, database(), *arguments) for _ in range(times))
+
+
+def _measure(module: str, name: str, database: str, *arguments: str) -> float:
     with tempfile.TemporaryDirectory(prefix="nbflow-bench-") as folder:
         (Path(folder) / ".nbflow").mkdir()
         environment = {**os.environ, "PYTHONPATH": str(ROOT), "NBFLOW_HOME": folder}
         if database:
             environment["NBFLOW_DB"] = database
-        command = [sys.executable, "-m", "tests.bench.measure_schedules", name, *arguments]
+        command = [sys.executable, "-m", f"tests.bench.{module}", name, *arguments]
         done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
     if done.returncode:
         raise RuntimeError(f"{name} {arguments}: {done.stderr}")

@@ -6,11 +6,11 @@ import difflib
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from nbflow.deploying import files
+from nbflow.deploying.references import opened_reference
+from nbflow.deploying.starts import MOST_WAITING
 from nbflow.model.errors import ConfigError, ScheduleError
 from nbflow.model.names import check_name
-from nbflow.promote import files
-from nbflow.promote.binding import opened_reference
-from nbflow.promote.starts import MOST_WAITING
 from nbflow.queue import cron
 from nbflow.storage import tables
 
@@ -78,8 +78,8 @@ def _file(given: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
         "pattern": files.checked_pattern(_needed(given, "pattern", "file")),
         "as": _needed(given, "as", "file"),
         "changes": bool(given.get("changes", False)),
-        "settle": _seconds(given.get("settle", 2.0), "settle", least=0.0),
-        "every": _seconds(given.get("every", 10.0), "every", least=_SHORTEST),
+        "settle": seconds(given.get("settle", 2.0), "settle"),
+        "every": seconds(given.get("every", 10.0), "every", least=_SHORTEST),
     }
 
 
@@ -96,7 +96,7 @@ def _table(given: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
         "column": _needed(given, "column", "table"),
         "since_as": given.get("since_as"),
         "until_as": given.get("until_as"),
-        "every": _seconds(given.get("every", 30.0), "every", least=_SHORTEST),
+        "every": seconds(given.get("every", 30.0), "every", least=_SHORTEST),
     }
 
 
@@ -138,9 +138,10 @@ def _take(given: Mapping[str, Any]) -> dict[str, str] | None:
     return dict(take) if isinstance(take, Mapping) else {name: name for name in take}
 
 
-def _seconds(value: Any, name: str, *, least: float) -> float:
+def seconds(value: Any, name: str, *, least: float = 0.0) -> float:
+    """A span of time in seconds, from "15m", a number of seconds or a timedelta; 0 too. Raises ConfigError."""
     try:
-        found = cron.seconds(value) if value else 0.0
+        found = 0.0 if str(value).strip() in ("0", "0s", "0.0") else cron.seconds(value)
     except ScheduleError as error:
         raise ConfigError(f"{name}: {error}") from None
     if found < least:

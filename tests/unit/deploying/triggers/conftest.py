@@ -6,14 +6,14 @@ import pytest
 
 import nbflow
 from nbflow import settings
-from nbflow.promote.starts import Starts
-from nbflow.promote.triggers import Triggers
-from nbflow.promote.watching import Watcher
+from nbflow.deploying.starts import Starts
+from nbflow.deploying.triggers import Triggers
+from nbflow.deploying.watching import Watcher
 from nbflow.queue.broker import Broker
 from nbflow.storage import opened
 from nbflow.testing.clock import VirtualClock
 from nbflow.values.project import value_store
-from tests.unit.promote.deployed import NOW, start_job
+from tests.unit.deploying.triggers.deployed import NOW
 
 
 @pytest.fixture
@@ -29,7 +29,7 @@ def database(db_url):
 
 @pytest.fixture
 def starts(database, clock):
-    return Starts(Broker(database, value_store(settings.current()), clock), start_job)
+    return Starts(Broker(database, value_store(settings.current()), clock))
 
 
 @pytest.fixture

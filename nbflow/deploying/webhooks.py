@@ -7,11 +7,11 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
+from nbflow.deploying import tokens
+from nbflow.deploying.starts import Asked, Start, key_of
+from nbflow.deploying.triggers import Triggers
 from nbflow.model.deployments import TriggerRecord
 from nbflow.model.errors import NotAllowedError, ParameterError
-from nbflow.promote import tokens
-from nbflow.promote.starts import Asked, Start, key_of
-from nbflow.promote.triggers import Triggers
 from nbflow.storage import triggers as stored
 
 LARGEST = 256 * 1024  # bytes of a body

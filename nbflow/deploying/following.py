@@ -10,10 +10,10 @@ import json
 import logging
 from collections.abc import Callable, Sequence
 
+from nbflow.deploying.starts import Asked, Starts, key_of
+from nbflow.deploying.watched import ENDS
 from nbflow.model.deployments import TriggerRecord
 from nbflow.model.errors import NbflowError, StorageError, TooManyStartsError
-from nbflow.promote.starts import Asked, Starts, key_of
-from nbflow.promote.watched import ENDS
 from nbflow.storage import bells
 from nbflow.storage import triggers as stored
 from nbflow.storage.connection import Connection

@@ -1,4 +1,4 @@
-"""Deployments for tests of triggers, and what starts them here: a plain job that writes down what it was given."""
+"""Deployments for tests of triggers, as rows: their runs are put on the queue, and nobody works there."""
 
 from __future__ import annotations
 
@@ -6,24 +6,10 @@ import json
 
 from nbflow.model.deployments import DeploymentRecord, DeploymentVersionRecord
 from nbflow.model.records import FlowVersionRecord
-from nbflow.queue.broker import STAMPS
-from nbflow.queue.calls import Packer
-from nbflow.queue.options import JobOptions
-from nbflow.queue.preparing import Preparer
 from nbflow.storage import jobs
 from nbflow.storage.schema import deployment_versions, deployments, flow_versions
 
 NOW = 2_000_000_000.0
-
-
-def told(**parameters):
-    return parameters
-
-
-def start_job(broker, version, parameters):
-    """As of `nbflow.promote.binding.Starter`."""
-    preparer = Preparer(Packer(broker.values, lambda _: False), told, JobOptions())
-    return preparer.job((), dict(parameters), STAMPS.next()[0], broker.clock.time())
 
 
 def parameter(name, annotation="", default="None", *, required=False):
@@ -35,10 +21,8 @@ def deploy(database, name, *parameters, flow=None, given=None):
     flow_version = f"version of {name}"
     filled = dict.fromkeys(DeploymentVersionRecord._fields, "{}") | {
         "deployment": name, "number": 1, "flow_version": flow_version, "parameters": json.dumps(given or {}),
-        "verdict": "none", "created_at": NOW, "snapshot": None,
+        "verdict": "none", "created_at": NOW, "snapshot": b"", "options": '{"queue": null}',
     }  # fmt: skip
-    if str(deployment_versions.c.snapshot.type) in ("BLOB", "BYTEA"):
-        filled["snapshot"] = b""
     version = FlowVersionRecord(
         flow_version, flow or name, "function", None, None, "c", json.dumps(list(parameters)), None, NOW
     )

@@ -5,6 +5,7 @@ import threading
 import pytest
 from sqlalchemy import update
 
+from nbflow.deploying.starts import key_of
 from nbflow.model.errors import (
     ConfigError,
     DefinitionError,
@@ -15,9 +16,8 @@ from nbflow.model.errors import (
     TriggerError,
     TriggerNotFoundError,
 )
-from nbflow.promote.starts import key_of
 from nbflow.storage.schema import jobs as jobs_table
-from tests.unit.promote.deployed import deploy, job_count, parameter, started
+from tests.unit.deploying.triggers.deployed import deploy, job_count, parameter, started
 
 
 @pytest.fixture

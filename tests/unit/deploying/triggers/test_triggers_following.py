@@ -12,16 +12,16 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from nbflow import settings
-from nbflow.promote.following import Following
-from nbflow.promote.starts import Starts
-from nbflow.promote.triggers import Triggers
+from nbflow.deploying.following import Following
+from nbflow.deploying.starts import Starts
+from nbflow.deploying.triggers import Triggers
 from nbflow.queue.broker import Broker
 from nbflow.storage import jobs, runs
 from nbflow.storage.database import open_database
 from nbflow.testing.clock import VirtualClock
 from nbflow.values.project import value_store
-from tests.unit.promote.deployed import NOW, deploy, job_count, parameter, start_job, started
-from tests.unit.promote.test_triggers import begin
+from tests.unit.deploying.triggers.deployed import NOW, deploy, job_count, parameter, started
+from tests.unit.deploying.triggers.test_triggers import begin
 from tests.unit.storage.records import run
 
 
@@ -148,6 +148,17 @@ def test_nothing_is_looked_through_where_nobody_follows(database, following, clo
     assert following.scan() == 0
 
 
+class Mortal(VirtualClock):
+    """A clock at which a scanner dies, in the midst of its transaction."""
+
+    broken = False
+
+    def time(self):
+        if self.broken:
+            raise MemoryError("it dies here")
+        return super().time()
+
+
 class Ends(RuleBasedStateMachine):
     """Runs end, go on and end again; scanners come and die. Each end that is still one is told once."""
 
@@ -155,10 +166,9 @@ class Ends(RuleBasedStateMachine):
         super().__init__()
         self.folder = tempfile.TemporaryDirectory()
         self.database = open_database(f"sqlite:///{Path(self.folder.name) / 'nbflow.db'}")
-        self.clock = VirtualClock(NOW)
+        self.clock = Mortal(NOW)
         broker = Broker(self.database, value_store(settings.current()), self.clock)
-        self.broken = False
-        self.starts = Starts(broker, self.make)
+        self.starts = Starts(broker)
         self.scanners = [Following(self.starts) for _ in range(2)]
         deploy(self.database, "after", parameter("run"))
         Triggers(broker, self.starts).add(
@@ -167,11 +177,6 @@ class Ends(RuleBasedStateMachine):
         self.waiting = {}  # run: state in which it ended, untold
         self.told = set()
         self.count = 0
-
-    def make(self, *given):
-        if self.broken:
-            raise MemoryError("it dies here")
-        return start_job(*given)
 
     @rule(state=st.sampled_from(["succeeded", "failed", "cancelled"]))
     def ends(self, state):
@@ -201,7 +206,7 @@ class Ends(RuleBasedStateMachine):
 
     @rule(which=st.integers(0, 1))
     def dies_while_it_scans(self, which):
-        self.broken = True
+        self.clock.broken = True
         try:
             self.scanners[which].scan()
         except MemoryError:
@@ -209,7 +214,7 @@ class Ends(RuleBasedStateMachine):
         else:
             self.told |= set(self.waiting.items())
             self.waiting.clear()
-        self.broken = False
+        self.clock.broken = False
         self.scanners[which] = Following(self.starts)
 
     @invariant()

@@ -12,6 +12,9 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from nbflow.deploying import sensors
+from nbflow.deploying.following import Following
+from nbflow.deploying.starts import Starts
 from nbflow.model.deployments import TriggerRecord
 from nbflow.model.errors import (
     DatabaseCorruptError,
@@ -21,9 +24,6 @@ from nbflow.model.errors import (
     NbflowError,
     StorageError,
 )
-from nbflow.promote import sensors
-from nbflow.promote.following import Following
-from nbflow.promote.starts import Starts
 from nbflow.queue.broker import Broker
 from nbflow.storage import bells
 from nbflow.storage import triggers as stored

@@ -8,11 +8,11 @@ from datetime import date, datetime
 from decimal import Decimal
 from typing import Any, NamedTuple
 
+from nbflow.deploying import files
+from nbflow.deploying.references import opened_reference
+from nbflow.deploying.starts import Asked, key_of
 from nbflow.model.deployments import TriggerRecord
 from nbflow.model.errors import TriggerError
-from nbflow.promote import files
-from nbflow.promote.binding import opened_reference
-from nbflow.promote.starts import Asked, key_of
 from nbflow.storage import tables
 
 _SOON = 1.0  # seconds until a file is looked at again that may still be written

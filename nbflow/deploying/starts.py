@@ -8,12 +8,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from nbflow.model.deployments import DeploymentRecord, TriggerFiringRecord, TriggerRecord
+from nbflow.deploying.accepting import accepted, as_json
+from nbflow.model.deployments import DeploymentRecord, DeploymentVersionRecord, TriggerFiringRecord, TriggerRecord
 from nbflow.model.errors import KeyReusedError, TooManyStartsError, TriggerNotFoundError
-from nbflow.promote.accepting import accepted, as_json
-from nbflow.promote.binding import Starter, start_job
-from nbflow.queue.broker import Broker
-from nbflow.storage import bells
+from nbflow.queue.broker import Broker, NewJob
+from nbflow.storage import bells, deployments
 from nbflow.storage import triggers as stored
 from nbflow.storage.connection import Connection
 
@@ -54,7 +53,6 @@ class Starts:
     """Starts deployments of one database."""
 
     broker: Broker
-    make: Starter | None = None  # default: that of deployments
 
     def start(self, asked: Sequence[Asked]) -> list[Start]:
         """Start deployments in one transaction, all or none; what became of each, in order.
@@ -85,7 +83,7 @@ class Starts:
         trigger, name = asked.trigger, asked.trigger.deployment
         deployment = there.get(name)
         if deployment is None:
-            raise no_deployment(name, [each.name for each in stored.all_deployments(connection)])
+            raise no_deployment(name, [each.name for each in deployments.listed(connection)])
         options = json.loads(trigger.options)
         before = stored.fired(connection, name, asked.key)
         if before is not None and not asked.strict:  # whatever its parameters are worth by now
@@ -118,12 +116,12 @@ class Starts:
     ) -> str:
         """Put a new run on the queue; its job."""
         _check_room(connection, deployment.name, int(options.get("most_waiting", MOST_WAITING)))
-        version = stored.current_version(connection, deployment)
+        version = deployments.version(connection, deployment.name)
         if version is None:
             raise TriggerNotFoundError(
                 f"Deployment {deployment.name!r} has no version {deployment.version} that could be started."
             )
-        new = start_job(self.make, self.broker, version, parameters, logical_time)
+        new = _run_job(self.broker, version, parameters, logical_time)
         (job,) = self.broker.add(connection, [new])
         return job
 
@@ -131,6 +129,19 @@ class Starts:
 def _again(trigger: TriggerRecord, before: TriggerFiringRecord, earlier: frozenset[str]) -> Start:
     """What became of an event that was there before; of this very call, if it had to be made again."""
     return Start(before.deployment, trigger.name, "started" if before.job in earlier else "repeated", before.job)
+
+
+def _run_job(
+    broker: Broker, version: DeploymentVersionRecord, parameters: Mapping[str, Any], logical_time: float | None
+) -> NewJob:
+    """The job of a new run. `logical_time`: what the run stands for."""
+    from nbflow.deploying.starting import start_job  # with all that promoting needs, which sensors can do without
+
+    new = start_job(broker, version, parameters)
+    if logical_time is None:
+        return new
+    policy = {**json.loads(new.record.policy or "{}"), "zone": "UTC"}
+    return new._replace(record=new.record._replace(logical_time=logical_time, policy=json.dumps(policy)))
 
 
 def _check_room(connection: Connection, deployment: str, most: int) -> None:

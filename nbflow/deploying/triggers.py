@@ -9,15 +9,16 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from nbflow.analysis.parameters import check_parameters
+from nbflow.deploying import sensors, tokens
+from nbflow.deploying.accepting import parameters_of
+from nbflow.deploying.starts import MOST_WAITING, Asked, Start, Starts, key_of, no_deployment
+from nbflow.deploying.watched import checked
 from nbflow.model.deployments import DeploymentRecord, TriggerFiringRecord, TriggerRecord
 from nbflow.model.errors import ConfigError, ParameterError, TriggerError, TriggerNotFoundError
 from nbflow.model.names import check_name
 from nbflow.model.specs import Parameter
-from nbflow.promote import sensors, tokens
-from nbflow.promote.accepting import parameters_of
-from nbflow.promote.starts import MOST_WAITING, Asked, Start, Starts, key_of, no_deployment
-from nbflow.promote.watched import checked
 from nbflow.queue.broker import Broker
+from nbflow.storage import deployments
 from nbflow.storage import triggers as stored
 from nbflow.storage.connection import Connection
 
@@ -130,7 +131,7 @@ class Triggers:
         if kind == "sender":
             return
         with self.broker.database.read() as connection:
-            there = {each.name: each for each in stored.all_deployments(connection)}
+            there = {each.name: each for each in deployments.listed(connection)}
             if deployment not in there:
                 raise no_deployment(deployment, list(there))
             known = parameters_of(connection, there[deployment])

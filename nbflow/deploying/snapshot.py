@@ -1,0 +1,112 @@
+"""What a version is made of: the notebook or function, and the user's modules that it imports."""
+
+from __future__ import annotations
+
+import inspect
+import json
+import os
+import shutil
+import sys
+import tempfile
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import xxhash
+
+from nbflow.authoring.notebook import NotebookFlow
+from nbflow.values import imports
+from nbflow.values.origin import is_installed, spec_of
+from nbflow.values.source import names_of
+
+if TYPE_CHECKING:
+    from nbflow.authoring.flow import Flow
+
+_FOLDER = "versions"  # in nbflow's home
+_MAIN = "__main__"
+
+
+def take(flow: Flow[..., Any]) -> dict[str, bytes]:
+    """The files of a flow: {path: content}, modules by the path that they are imported by, its own source first."""
+    if isinstance(flow, NotebookFlow):
+        own = {Path(flow.notebook.path).name: notebook_text(flow.notebook.content).encode()}
+        names = set().union(*(imports.imported(cell.tree) for cell in flow.notebook.cells))
+    elif flow.spec.function.__module__ == _MAIN:
+        own = {f"{flow.spec.name}.py": _texts(flow).encode()}
+        names = _loaded()
+    else:
+        own, names = {}, {flow.spec.function.__module__}
+    return own | {file.place: Path(file.path).read_bytes() for file in imports.project_files(names)}
+
+
+def notebook_text(content: Mapping[str, Any]) -> str:
+    """A notebook as it is kept: without outputs and counts, which say nothing of what it does."""
+    cells = []
+    for cell in content["cells"]:
+        kept = {
+            name: value for name, value in cell.items() if name not in ("outputs", "execution_count", "attachments")
+        }
+        if cell.get("cell_type") == "code":
+            kept |= {"outputs": [], "execution_count": None}
+        kept["metadata"] = {name: value for name, value in cell.get("metadata", {}).items() if name != "nbflow"}
+        cells.append(kept)
+    metadata = {name: value for name, value in content.get("metadata", {}).items() if name != "widgets"}
+    return json.dumps({**content, "metadata": metadata, "cells": cells}, indent=1, sort_keys=True, ensure_ascii=False)
+
+
+def modules_of(files: Iterable[str], flow: Flow[..., Any]) -> list[str]:
+    """Those of a snapshot's files that are modules beside the flow's own."""
+    if isinstance(flow, NotebookFlow) or flow.spec.function.__module__ == _MAIN:
+        return list(files)[1:]
+    own = flow.spec.function.__module__.replace(".", "/")
+    return [place for place in files if place not in (f"{own}.py", f"{own}/__init__.py")]
+
+
+def digests(files: Mapping[str, bytes]) -> dict[str, str]:
+    """{path: digest} of a snapshot's files."""
+    return {place: xxhash.xxh3_128_hexdigest(content) for place, content in sorted(files.items())}
+
+
+def unpacked(files: Mapping[str, bytes], home: Path) -> Path:
+    """A folder with these files; made once, whoever else makes it at the same time."""
+    name = xxhash.xxh3_128_hexdigest(json.dumps(digests(files)).encode())
+    folder = home / _FOLDER / name
+    if folder.is_dir():
+        return folder
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    made = Path(tempfile.mkdtemp(prefix=f".{name}.", dir=folder.parent))
+    for place, content in files.items():
+        path = made / place
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content)
+    try:
+        os.rename(made, folder)
+    except OSError:  # another process was faster
+        shutil.rmtree(made, ignore_errors=True)
+    return folder
+
+
+def _loaded() -> set[str]:
+    """The user's modules that this process has imported: code of a notebook may use any of them."""
+    return {name for name in list(sys.modules) if name != _MAIN and not is_installed(name)}
+
+
+def _texts(flow: Flow[..., Any]) -> str:
+    """The sources of a flow function of a notebook, and of the steps that it calls."""
+    found: dict[str, str] = {}
+    waiting = [flow.spec.function]
+    while waiting:
+        function = waiting.pop(0)
+        name = getattr(function, "__qualname__", repr(function))
+        if name in found:
+            continue
+        try:
+            found[name] = inspect.getsource(function)
+        except (OSError, TypeError):
+            found[name] = f"# the source of {name} is not known\n"
+        code, namespace = getattr(function, "__code__", None), getattr(function, "__globals__", {})
+        for used in sorted(names_of(code).globals) if code is not None else ():
+            spec = spec_of(namespace.get(used))
+            if spec is not None:
+                waiting.append(spec.function)
+    return "\n\n".join(found.values())

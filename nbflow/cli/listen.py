@@ -102,7 +102,13 @@ def file(
     as_json: Json = False,
 ) -> None:
     """Start it for each file that appears. The scheduler looks, of which nbflow up has one."""
-    options = {"pattern": pattern, "as": parameter, "changes": changes, "settle": settle, "every": every}
+    options: dict[str, Any] = {
+        "pattern": pattern,
+        "as": parameter,
+        "changes": changes,
+        "settle": settle,
+        "every": every,
+    }
     options |= {"existing": existing}
     _make("file", deployment, options | _common(called, given, most_waiting, join), db, as_json=as_json)
 
@@ -136,7 +142,7 @@ def table(
     as_json: Json = False,
 ) -> None:
     """Start it when a table, or a query, has new rows. Nothing is ever written there."""
-    options = {"table": name, "url": where, "column": column, "query": query, "since_as": since_as}
+    options: dict[str, Any] = {"table": name, "url": where, "column": column, "query": query, "since_as": since_as}
     options |= {"until_as": until_as, "every": every, "existing": existing}
     _make("table", deployment, options | _common(called, given, most_waiting, join), db, as_json=as_json)
 

@@ -77,11 +77,14 @@ def up(
     from nbflow import settings
     from nbflow.deploying.watching import watching
     from nbflow.queue.scheduler import Scheduler
+    from nbflow.server import serving
     from nbflow.storage import opened
     from nbflow.values.project import value_store
 
     options = options_of(queues, exclude, concurrency, max_memory_percent, max_tasks)
     prepare(options, hooks)
+    if listen is not None:
+        serving.check(listen)
     given = {"--db": db, "--concurrency": concurrency, "--max-memory-percent": max_memory_percent,
              "--max-tasks": max_tasks, "--queues": ",".join(options.queues), "--exclude": ",".join(options.exclude),
              "--hooks": hooks}  # fmt: skip

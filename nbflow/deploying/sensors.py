@@ -68,7 +68,7 @@ def _look_at_table(trigger: TriggerRecord, now: float) -> Look:
     options = json.loads(trigger.options)
     before = json.loads(trigger.seen or "{}").get("high")
     news = _news(options, _unpacked(before))
-    if news.count == 0 or news.high is None:
+    if news.rows == 0 or news.high is None:
         return Look([], lambda _: trigger.seen or "{}")
     high = _packed(news.high)
     given = {options.get("since_as"): _shown(before), options.get("until_as"): _shown(high)}

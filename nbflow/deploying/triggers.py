@@ -200,7 +200,7 @@ def emit(
 
 def checked_key(key: str) -> str:
     """A key of an event. Raises ConfigError."""
-    if not isinstance(key, str) or not key.strip():
+    if not key.strip():
         raise ConfigError("the key of an event is a text that is not empty; leave it out for an event without one.")
     return key
 

@@ -109,9 +109,11 @@ class Watcher:
             if (trigger.deployment, trigger.name) in busy or len(mine) == most:
                 continue
             next_at = now + float(json.loads(trigger.options)["every"])
-            if self._database.retrying(
-                lambda connection, trigger=trigger, next_at=next_at: stored.change(connection, trigger, next_at=next_at)
-            ):
+
+            def move_on(connection: Connection, trigger: TriggerRecord = trigger, next_at: float = next_at) -> bool:
+                return stored.change(connection, trigger, next_at=next_at)
+
+            if self._database.retrying(move_on):
                 mine.append(trigger._replace(next_at=next_at, revision=trigger.revision + 1))
         return mine
 

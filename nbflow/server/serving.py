@@ -7,6 +7,7 @@ import logging
 import socket
 import threading
 from collections.abc import Callable
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from nbflow.model.errors import ConfigError
@@ -26,13 +27,11 @@ class Endpoint:
 
     def __init__(self, address: str, triggers: Triggers, alive: Checks) -> None:
         """`address`: "127.0.0.1:8765", "[::1]:8765"; port 0 is any that is free. Raises ConfigError."""
-        host, port = parsed(address)
-        try:
-            import uvicorn
+        host, port = check(address)
+        import uvicorn
 
-            from nbflow.server.app import application
-        except ModuleNotFoundError as error:
-            raise ConfigError(f"Listening needs the package {error.name}: pip install 'nbflow[web]'.") from error
+        from nbflow.server.app import application
+
         self._socket = _listening(address, host, port)
         bound = self._socket.getsockname()[1]
         self.url = f"http://[{host}]:{bound}" if ":" in host else f"http://{host}:{bound}"
@@ -74,6 +73,16 @@ class Endpoint:
         if self._thread is not None:
             self._thread.join(_GRACE + 5)
         self._socket.close()
+
+
+def check(address: str) -> tuple[str, int]:
+    """Host and port of an address that can be listened on, as far as that can be said. Raises ConfigError."""
+    try:
+        for name in ("starlette", "uvicorn"):
+            import_module(name)
+    except ModuleNotFoundError as error:
+        raise ConfigError(f"Listening needs the package {error.name}: pip install 'nbflow[web]'.") from error
+    return parsed(address)
 
 
 def parsed(address: str) -> tuple[str, int]:

@@ -21,7 +21,7 @@ class News(NamedTuple):
     """What is new in a table."""
 
     high: Any  # the largest value of its column; None: there are no rows
-    count: int  # rows above the value that was asked about
+    rows: int  # how many are above the value that was asked about
 
 
 def checked_url(url: str) -> str:

@@ -8,21 +8,22 @@ import re
 import signal
 import socket
 import sqlite3
-import subprocess
-import sys
 from contextlib import closing
 
 import pytest
+from typer.testing import CliRunner
 
 from nbflow import settings
+from nbflow.cli.main import app
 from nbflow.deploying.causes import started_by
 from nbflow.deploying.deployments import Deployment
 from nbflow.deploying.promoting import promote
 from nbflow.deploying.triggers import Triggers
+from nbflow.model.errors import ConfigError
 from nbflow.queue.queue import Queue
 from nbflow.storage import opened
 from tests.acceptance import triggered_flows, worker_jobs
-from tests.acceptance.workers import ROOT, WorkerProcess
+from tests.acceptance.workers import WorkerProcess
 from tests.servers import wait_until
 from tests.unit.server.conftest import Client
 
@@ -90,9 +91,10 @@ def reporting(triggers):
 
 
 def nbflow(*arguments):
-    command = [sys.executable, "-m", "nbflow", *arguments, "--db", settings.current().db]
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), "COLUMNS": "200"}
-    return subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
+    """What a command prints."""
+    done = CliRunner().invoke(app, [*arguments, "--db", settings.current().db], env={"COLUMNS": "200"})
+    assert done.exit_code == 0, done.output
+    return done.output
 
 
 def results(name):
@@ -117,35 +119,30 @@ def test_a_wrong_token_is_refused(up):
 
 
 def test_an_event_to_which_nobody_listens_is_told(triggers):
-    done = nbflow("event", "nothing-like-it")
-    assert (done.returncode, "nobody listens" in done.stderr) == (0, True)
+    assert "nobody listens" in nbflow("event", "nothing-like-it")
 
 
 def test_a_webhook_starts_a_run_once(up, triggers, reporting):
-    made = json.loads(nbflow("listen", "webhook", reporting, "--json").stdout)
+    made = json.loads(nbflow("listen", "webhook", reporting, "--json"))
     body, given = {"parameters": {"day": "monday"}}, {"Authorization": f"Bearer {made['token']}"}
     assert [up.client("POST", f"/trigger/{reporting}", body, **given)[0] for _ in range(2)] == [202, 200]
     wait_until(lambda: results(reporting) == ["monday x 1"])
 
 
 def test_an_event_starts_a_run_with_the_types_of_the_flow_and_says_why(triggers, reporting):
-    assert nbflow("listen", "event", reporting, "sales").returncode == 0
-    done = nbflow("event", "sales", "-p", "size=3", "--key", reporting)
-    assert (done.returncode, "is started by job" in done.stdout) == (0, True), done.stderr
-    assert "nothing is done twice" in nbflow("event", "sales", "-p", "size=3", "--key", reporting).stdout
+    nbflow("listen", "event", reporting, "sales")
+    assert "is started by job" in nbflow("event", "sales", "-p", "size=3", "--key", reporting)
+    assert "nothing is done twice" in nbflow("event", "sales", "-p", "size=3", "--key", reporting)
     wait_until(lambda: results(reporting) == ["today x 3"])
-    why = started_by(
-        json.loads(nbflow("triggers", "history", reporting, "--json").stdout)[0]["job"].removeprefix("run-")
-    )
+    why = started_by(json.loads(nbflow("triggers", "history", reporting, "--json"))[0]["job"].removeprefix("run-"))
     assert (why.kind, why.trigger, why.key) == ("event", "sales", f"event/sales/{reporting}")
 
 
 def test_a_file_and_a_flow_that_succeeded_start_runs(triggers, reporting, tmp_path):
     after = f"{reporting}-after"
     promote(triggered_flows.reporting, name=after, check=False)
-    done = nbflow("listen", "file", reporting, f"{tmp_path}/*.csv", "--as", "day", "--every", "1s", "--settle", "0s")
-    assert done.returncode == 0, done.stderr
-    assert nbflow("listen", "flow", after, reporting, "--set", "size=2").returncode == 0
+    nbflow("listen", "file", reporting, f"{tmp_path}/*.csv", "--as", "day", "--every", "1s", "--settle", "0s")
+    nbflow("listen", "flow", after, reporting, "--set", "size=2")
     (tmp_path / "a.csv").write_text("x")
     wait_until(lambda: results(after) == ["today x 2"])
     assert results(reporting) == [f"{tmp_path / 'a.csv'} x 1"]
@@ -165,23 +162,29 @@ def test_new_rows_of_a_table_start_a_run(triggers, reporting, tmp_path):
     wait_until(lambda: results(reporting) == ["today x 7"])
 
 
-def test_a_signal_ends_all_of_it_after_what_runs(up, notified, triggers, place):
-    job = Queue().enqueue(worker_jobs.add, 1, 2)
-    assert job.result(timeout=30) == 3
-    client = up.client
-    up.send(signal.SIGTERM)
-    assert up.wait() == 0
-    assert notified.recv(100) == b"STOPPING=1"
+def test_a_signal_ends_all_of_it_after_what_runs(tmp_path, monkeypatch):
+    db = f"sqlite:///{tmp_path / 'nbflow.db'}"
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as channel:
+        channel.bind(str(tmp_path / "notify"))
+        channel.settimeout(30)
+        monkeypatch.setenv("NOTIFY_SOCKET", str(tmp_path / "notify"))
+        up = Up(db).wait_ready()
+        client = up.client
+        log, go = tmp_path / "side.log", tmp_path / "go"
+        job = Queue(db=db).enqueue(worker_jobs.until, str(log), "job", str(go))
+        wait_until(log.exists)
+        up.send(signal.SIGTERM)
+        assert [channel.recv(100) for _ in range(2)] == [b"READY=1", b"STOPPING=1"]
+        go.touch()
+        assert up.wait() == 0
+    up.kill()
+    assert str(job.state) == "succeeded"
     with pytest.raises(ConnectionRefusedError):
         client("GET", "/health/live")
 
 
-@pytest.mark.parametrize(("address", "message"), [("8765", "HOST:PORT"), ("256.0.0.1:1", "cannot be listened on")])
-def test_an_address_that_cannot_be_used_is_told_before_anything_starts(db_url, address, message):
-    if "postgresql" in db_url:
-        pytest.skip("the database does not matter here")
-    found = WorkerProcess(db_url, "--listen", address, command="up")
-    assert found.wait() == 2
-    found.kill()
-    assert message in " ".join(found.log)
-    assert not any("worker" in line for line in found.lines)
+def test_an_address_that_is_none_is_told_before_anything_starts(tmp_path):
+    settings.configure(db=str(tmp_path / "nbflow.db"))
+    with pytest.raises(ConfigError, match="HOST:PORT"):
+        CliRunner().invoke(app, ["up", "--listen", "8765"], catch_exceptions=False)
+    assert not (tmp_path / "nbflow.db").exists()

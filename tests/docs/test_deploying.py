@@ -33,7 +33,7 @@ def unit():
 def is_command(words):
     """Whether nbflow has such a command, with such options."""
     help_ = CliRunner().invoke(app, [words[1], "--help"], env={"COLUMNS": "200"}).output
-    return f"Usage: root {words[1]}" in help_ and all(word in help_ for word in words if word.startswith("--"))
+    return f"Usage: nbflow {words[1]}" in help_ and all(word in help_ for word in words if word.startswith("--"))
 
 
 def test_the_unit_starts_nbflow_and_waits_until_it_is_ready():

@@ -99,6 +99,10 @@ def _shortened(output: dict[str, Any], run: str) -> dict[str, Any]:
 
 def _with_ids(content: dict[str, Any]) -> dict[str, Any]:
     if content.get("nbformat_minor", 0) >= 5:
+        taken = {cell.get("id") for cell in content["cells"]}
         for position, cell in enumerate(content["cells"]):
-            cell.setdefault("id", f"cell-{position}")
+            if "id" not in cell:
+                names = (f"cell-{position}{suffix}" for suffix in ("", *map("-{}".format, range(1, len(taken) + 2))))
+                cell["id"] = next(name for name in names if name not in taken)
+                taken.add(cell["id"])
     return content

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -25,9 +26,19 @@ class Suspender:
     def __init__(self, engine: Engine, patience: float) -> None:
         self.patience = patience  # seconds without any news
         self._engine = engine
+        self._considering = threading.Lock()
 
     def consider(self) -> None:
         """Suspend the run if all of it waits for what goes on without this process."""
+        # One thread at a time: another that thinks better of it lets executors go on, and they would take news from
+        # the database that a run which is suspended by then does not hear any more.
+        if self._considering.acquire(blocking=False):
+            try:
+                self._consider()
+            finally:
+                self._considering.release()
+
+    def _consider(self) -> None:
         engine = self._engine
         with engine.lock:
             before = engine.last_news

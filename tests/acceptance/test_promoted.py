@@ -93,6 +93,7 @@ def ended(run):
     return wait_until(lambda: str(run.state) in ("succeeded", "failed"), LONG)
 
 
+@pytest.mark.timeout(900)
 def test_each_monday_of_a_month_runs_once_at_its_local_time(start_worker, start_scheduler, tmp_path, monkeypatch):
     chance = random.Random(20261121)
     monkeypatch.chdir(tmp_path)
@@ -100,10 +101,12 @@ def test_each_monday_of_a_month_runs_once_at_its_local_time(start_worker, start_
     times = mondays(datetime.now(UTC).year + 1)
     assert len({at.utcoffset() for at in times}) == 2, "the month has both winter and summer time"
     begin = times[0] - timedelta(days=1)
+    few = {"folds": 2}  # the models are trained for each Monday
     made = promote(
-        "quickstart.ipynb", cron="0 6 * * MON", zone="Europe/Paris", start=begin, catchup="all",
-        check=False, override="another test checks it",
-    )  # fmt: skip
+        "quickstart.ipynb", parameters=few, cron="0 6 * * MON", zone="Europe/Paris", start=begin, catchup="all"
+    )
+    assert made.report is not None
+    assert made.report.passed
     start_worker("-c", "2").ready()
     set_clock(tmp_path / "clock", begin.timestamp())
     racing = [start_scheduler(), start_scheduler()]
@@ -114,7 +117,7 @@ def test_each_monday_of_a_month_runs_once_at_its_local_time(start_worker, start_
         racing[victim].wait()
         racing[victim] = start_scheduler()
         wait_until(lambda number=number: len(made.schedule.history()) >= number, LONG)
-    wait_until(lambda: [str(run.state) for run in made.runs()].count("succeeded") == len(times), LONG)
+    wait_until(lambda: [str(run.state) for run in made.runs()].count("succeeded") == len(times), 2 * LONG)
     runs = made.runs(100)
     told = sorted(datetime.fromtimestamp(run.record.logical_time, PARIS) for run in runs)
     assert told == times
@@ -122,6 +125,15 @@ def test_each_monday_of_a_month_runs_once_at_its_local_time(start_worker, start_
     for run in runs:
         cells = json.loads(run.save_notebook(tmp_path / f"{run.id}.ipynb").read_text())["cells"]
         assert all(cell["execution_count"] for cell in cells if cell["cell_type"] == "code")
+    edited = (tmp_path / "quickstart.ipynb").read_text().replace("n_neighbors=9", "n_neighbors=7")
+    (tmp_path / "quickstart.ipynb").write_text(edited)
+    made = promote("quickstart.ipynb", parameters=few, check=False, override="the check was seen above")
+    assert made.version == 2
+    assert [line for change in made.diff(1).changes for line in change.lines if "n_neighbors" in line] == [
+        "-neighbours = make_pipeline(StandardScaler(), KNeighborsClassifier(n_neighbors=9))",
+        "+neighbours = make_pipeline(StandardScaler(), KNeighborsClassifier(n_neighbors=7))",
+    ]
+    assert made.rollback() == 1
 
 
 def test_a_run_keeps_its_version_and_the_next_has_the_new_one(project, start_worker, log):

@@ -138,6 +138,13 @@ def test_an_event_starts_a_run_with_the_types_of_the_flow_and_says_why(triggers,
     assert (why.kind, why.trigger, why.key) == ("event", "sales", f"event/sales/{reporting}")
 
 
+def test_a_run_knows_why_it_was_started(triggers):
+    promote(triggered_flows.asking, name="asking", check=False)
+    triggers.add("event", "asking", event="asked")
+    triggers.emit("asked", key="7")
+    wait_until(lambda: results("asking") == [["event/asked/7"] * 2])
+
+
 def test_a_file_and_a_flow_that_succeeded_start_runs(triggers, reporting, tmp_path):
     after = f"{reporting}-after"
     promote(triggered_flows.reporting, name=after, check=False)

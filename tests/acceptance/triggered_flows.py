@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from nbflow import flow, step
+from nbflow.deploying.causes import started_by
 
 
 @step
@@ -13,3 +14,14 @@ def join(day: str, size: int) -> str:
 @flow
 def reporting(day: str = "today", size: int = 1) -> str:
     return str(join(day, size))
+
+
+@step
+def why() -> str:
+    return str(started_by().key)
+
+
+@flow
+def asking() -> list[str]:
+    """Why it was started, as a step knows it and as the flow function does."""
+    return [str(why()), str(started_by().key)]

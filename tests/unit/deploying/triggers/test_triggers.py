@@ -92,6 +92,7 @@ def test_an_event_to_which_nobody_listens_starts_nothing(database, triggers, rep
         ({"size": 2, "day": "\ud800"}, None),
     ],
 )
+@pytest.mark.parametrize("db_url", ["sqlite"], indirect=True)  # nothing of it is the database's
 def test_parameters_are_checked_before_anything_is_started(database, triggers, report, parameters, message):
     deploy(database, "before", parameter("day"), parameter("dya"), parameter("size"))
     for name in ("before", report):
@@ -237,6 +238,7 @@ def test_events_with_the_parameters_of_a_start_that_waits_are_joined_to_it(datab
         ("mail", {}, ConfigError, "listens to one of"),
     ],
 )
+@pytest.mark.parametrize("db_url", ["sqlite"], indirect=True)  # nothing of it is the database's
 def test_what_makes_no_sense_is_refused_and_nothing_is_made(triggers, report, kind, options, kind_of_error, message):
     with pytest.raises(kind_of_error, match=message):
         triggers.add(kind, report, **options)

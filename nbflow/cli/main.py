@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from nbflow.cli import (
+    listen,
     logs,
     maintenance,
     opening,
@@ -22,6 +23,7 @@ from nbflow.cli import (
     schedules,
     show,
     testing,
+    triggers,
     why,
 )
 from nbflow.cli.codes import INTERRUPTED, exit_code
@@ -63,6 +65,8 @@ queue_jobs.add_to(app)
 schedules.add_to(app)
 promote.add_to(app)
 opening.add_to(app)
+listen.add_to(app)
+triggers.add_to(app)
 testing.add_to(app)
 why.add_to(app)
 

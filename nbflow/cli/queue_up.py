@@ -29,13 +29,17 @@ from nbflow.cli.queue_worker import (
     prepare,
 )
 from nbflow.model.errors import StorageError
+from nbflow.running.notifying import notify
 from nbflow.running.stopping import on_signals
 
 if TYPE_CHECKING:
+    from nbflow.deploying.watching import Watcher
     from nbflow.queue.scheduler import Scheduler
+    from nbflow.server.serving import Endpoint
 
 _log = logging.getLogger("nbflow")
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.5, 30.0  # seconds until a worker that died is started again
+_SILENT = 60.0  # seconds without a look after which the scheduler does not count as alive
 _WELL = 60.0  # seconds that a worker has to live for its next death to count as a first one
 
 
@@ -52,40 +56,67 @@ def up(
     max_memory_percent: MaxMemory = None,
     max_tasks: MaxTasks = None,
     hooks: Hooks = None,
+    listen: Annotated[
+        str | None,
+        typer.Option("--listen", metavar="HOST:PORT", help="Take webhooks and events, and tell of health, over HTTP."),
+    ] = None,
     verbose: Verbose = False,
     db: Db = None,
 ) -> None:
-    """Run workers and a scheduler, all that one machine needs, until it is told to stop.
+    """Run workers, a scheduler and the triggers, all that one machine needs, until it is told to stop.
 
-    A worker that dies is started again. A line tells when all is ready; what goes wrong is logged to standard error.
+    A worker that dies is started again. A line tells when all is ready, and systemd is told too where it started this;
+    what goes wrong is logged to standard error.
 
-    nbflow up --workers 2 --concurrency 4
+    nbflow up --workers 2 --concurrency 4 --listen 127.0.0.1:8765
+
+    With --listen: GET /health/live and /health/ready, POST /trigger/DEPLOYMENT and /event/NAME; see nbflow listen.
 
     Ctrl-C or SIGTERM: no more jobs are taken, and it ends after those that run. A second time: these are given back.
     """
     from nbflow import settings
+    from nbflow.deploying.watching import watching
     from nbflow.queue.scheduler import Scheduler
+    from nbflow.server import serving
     from nbflow.storage import opened
     from nbflow.values.project import value_store
 
     options = options_of(queues, exclude, concurrency, max_memory_percent, max_tasks)
     prepare(options, hooks)
+    if listen is not None:
+        serving.check(listen)
     given = {"--db": db, "--concurrency": concurrency, "--max-memory-percent": max_memory_percent,
              "--max-tasks": max_tasks, "--queues": ",".join(options.queues), "--exclude": ",".join(options.exclude),
              "--hooks": hooks}  # fmt: skip
     command = [part for name, value in given.items() if value for part in (name, str(value))]
     database = opened.database(db)
     log_to_stderr(verbose=verbose)
-    scheduler = Scheduler(database, value_store(settings.current(), database.url))
+    values = value_store(settings.current(), database.url)
+    scheduler = Scheduler(database, values)
     fleet = _Fleet([*command, *(["--verbose"] if verbose else [])], workers, scheduler, database.url)
-    with on_signals(fleet.ask_to_stop):
-        sys.exit(fleet.run())
+    with on_signals(fleet.ask_to_stop), watching(database, values) as watcher:
+        if listen is not None:
+            fleet.endpoint = _endpoint(listen, db, scheduler, watcher)
+        code = fleet.run()
+    sys.exit(code)
+
+
+def _endpoint(address: str, db: str | None, scheduler: Scheduler, watcher: Watcher) -> Endpoint:
+    """What listens, and tells whether these two are alive. Raises ConfigError."""
+    from nbflow.deploying.triggers import Triggers
+    from nbflow.server.serving import Endpoint
+
+    def looks(one: Scheduler | Watcher) -> bool:
+        return time.time() - one.looked_at < _SILENT
+
+    alive = {"scheduler": lambda: looks(scheduler), "triggers": lambda: looks(watcher)}
+    return Endpoint(address, Triggers.of(db), alive)
 
 
 class _Event(NamedTuple):
     """Something that happened on another thread, or in a handler of a signal."""
 
-    kind: str  # "stop", "line", "exit", "scheduling" or "scheduled"
+    kind: str  # "stop", "line", "exit", "scheduling", "scheduled" or "served"
     member: _Member | None = None
     text: str = ""
     error: BaseException | None = None
@@ -153,6 +184,7 @@ class _Fleet:
         self._scheduler = scheduler
         self._schedules = False
         self._url = url
+        self.endpoint: Endpoint | None = None
         self._told = False  # whether it was said that all is ready
         self._stopping = False
         self._code = 0
@@ -163,6 +195,8 @@ class _Fleet:
 
     def run(self) -> int:
         """Run until asked to stop; returns the exit code."""
+        if self.endpoint is not None:  # first of all: it tells that the rest is not ready yet
+            self.endpoint.start(lambda error: self._events.put(_Event("served", error=error)))
         for member in self._members:
             member.start()
         self._schedules = True
@@ -172,6 +206,8 @@ class _Fleet:
                 self._act(self._events.get(timeout=self._until_next()))
             except queue.Empty:
                 self._start_again()
+        if self.endpoint is not None:
+            self.endpoint.close()
         return self._code
 
     def _schedule(self) -> None:
@@ -197,9 +233,14 @@ class _Fleet:
             if event.error is not None:
                 _log.error("The scheduler has ended: %s", event.error)
                 self._fail(STORAGE if isinstance(event.error, StorageError) else FAILED)
+        elif event.kind == "served" and not self._stopping:
+            _log.error("The endpoint has ended: %s", event.error or "nobody knows why")
+            self._fail(FAILED)
         if not self._told and self._schedules and all(member.ready for member in self._members):
             self._told = True
-            typer.echo(f"up is ready: {len(self._members)} workers and a scheduler, {self._url}")
+            listens = f", listening on {self.endpoint.url}" if self.endpoint is not None else ""
+            typer.echo(f"up is ready: {len(self._members)} workers and a scheduler, {self._url}{listens}")
+            notify("READY=1")
 
     def _ended(self, member: _Member) -> None:
         code = member.ended()
@@ -226,7 +267,11 @@ class _Fleet:
         self._stop()
 
     def _stop(self) -> None:
+        if not self._stopping:
+            notify("STOPPING=1")
         self._stopping = True
+        if self.endpoint is not None:
+            self.endpoint.stop()
         self._scheduler.stop()
         for member in self._members:
             member.stop()

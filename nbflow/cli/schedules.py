@@ -41,7 +41,7 @@ def scheduler(
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Log more than what goes wrong.")] = False,
     db: Db = None,
 ) -> None:
-    """Put the jobs of schedules on their queues when they are due, until it is told to stop.
+    """Put the jobs of schedules on their queues when they are due, and watch for triggers, until it is told to stop.
 
     Start as many as you like, on as many machines as reach the database: each time of a schedule fires once, whoever
     of them dies when. A line tells when it is ready; what goes wrong is logged to standard error.
@@ -49,6 +49,7 @@ def scheduler(
     Schedules are made in Python: Queue("reports").schedule("0 6 * * MON", function). Workers run their jobs.
     """
     from nbflow import settings
+    from nbflow.deploying.watching import watching
     from nbflow.queue.scheduler import serve
     from nbflow.storage import opened
     from nbflow.values.project import value_store
@@ -60,11 +61,9 @@ def scheduler(
     log.setLevel(logging.DEBUG if verbose else logging.INFO)
     log.propagate = False
     database = opened.database(db)
-    count = serve(
-        database,
-        value_store(settings.current(), database.url),
-        ready=lambda: typer.echo(f"scheduler is ready: {database.url}"),
-    )
+    values = value_store(settings.current(), database.url)
+    with watching(database, values):
+        count = serve(database, values, ready=lambda: typer.echo(f"scheduler is ready: {database.url}"))
     log.info("The scheduler has ended after %d jobs.", count)
 
 

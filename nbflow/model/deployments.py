@@ -39,13 +39,17 @@ class DeploymentVersionRecord(NamedTuple):
 
 
 class TriggerRecord(NamedTuple):
-    """What starts a deployment from outside."""
+    """What starts a deployment from outside, or who may tell of it."""
 
-    deployment: str
+    deployment: str  # "" for a sender
     name: str
-    kind: str  # "event", "flow", "file", "table" or "webhook"
-    options: str  # JSON: what it listens to
+    kind: str  # "event", "flow", "file", "table" or "webhook"; "sender": who may tell an event over HTTP
+    topic: str  # the event, or the flow or deployment whose runs it follows; "" for the other kinds
+    options: str  # JSON: what it listens to, and what it gives to the runs
     seen: str | None  # JSON: what a sensor saw when it last looked
+    next_at: float | None  # when a sensor is to look next; None: it is none
+    error: str | None  # what kept it from looking, or from starting, the last time
+    revision: int  # counts its changes: what a sensor saw counts only if it knew of the latest one
     created_at: float
 
 
@@ -53,10 +57,11 @@ class TriggerFiringRecord(NamedTuple):
     """One event that reached a deployment. There is one at most for each key."""
 
     deployment: str
-    key: str
+    key: str  # with the source of the event in front, such as "event/sales/42"
     trigger: str
-    job: str | None  # that starts its run
-    parameters: str  # JSON
+    job: str  # that is its run
+    parameters: str  # JSON, as they were checked
+    waits: int  # 1: its start may not have begun yet
     at: float
 
 

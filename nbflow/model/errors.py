@@ -44,6 +44,11 @@
     ├── DeploymentError                  deployments and their versions
     │   ├── PromotionError               a flow that cannot become a version
     │   └── CheckFailedError             a version whose check did not pass
+    ├── TriggerError                     what starts deployments from outside
+    │   ├── TriggerNotFoundError
+    │   ├── NotAllowedError
+    │   ├── KeyReusedError
+    │   └── TooManyStartsError
     └── NotebookError                    notebooks and their cells
         ├── NotANotebookError
         └── CellSyntaxError
@@ -262,6 +267,26 @@ class PromotionError(DeploymentError):
 
 class CheckFailedError(DeploymentError):
     """A version does not do in a clean process what it did before; `details` hold the `report`."""
+
+
+class TriggerError(NbflowError):
+    """What starts a deployment from outside cannot be made, or cannot start it."""
+
+
+class TriggerNotFoundError(TriggerError):
+    """There is no trigger, or no deployment, of this name."""
+
+
+class NotAllowedError(TriggerError):
+    """The token or the signature is wrong, or missing."""
+
+
+class KeyReusedError(TriggerError):
+    """An event of this key came before, with other parameters."""
+
+
+class TooManyStartsError(TriggerError):
+    """So many starts of a deployment wait already that it takes no more; `details["wait"]` is how many may."""
 
 
 class NotebookError(NbflowError):

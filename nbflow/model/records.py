@@ -67,6 +67,7 @@ class RunRecord(NamedTuple):
     deployment: str | None = None  # what started it, if it was started by a deployment
     deployment_version: int | None = None
     logical_time: float | None = None  # the time of its schedule that it stands for
+    told: float | None = None  # when those who follow it were told of its end; None again once it goes on
 
 
 class RunUpdate(NamedTuple):

@@ -52,6 +52,7 @@ class Scheduler:
         self._ring: socket.socket | None = None  # wakes it while it runs
         self._swept = 0.0
         self.fired = 0  # jobs that it has enqueued
+        self.looked_at = 0.0  # when it last looked for what is due, and could
 
     def stop(self) -> None:
         """End soon. Callable from any thread, and from a handler of a signal."""
@@ -102,6 +103,7 @@ class Scheduler:
             due = self._database.retrying(schedules.next_time, write=False)
         if now - self._swept > _SWEEP:
             self._sweep(now)
+        self.looked_at = now
         return min(now + _LOOK, due if due is not None else now + _LOOK)
 
     # --- firing --------------------------------------------------------------------------------------------------

@@ -121,6 +121,7 @@ def claim(
         "state": State.RUNNING.value,
         "started_at": func.coalesce(runs.c.started_at, now),
         "finished_at": None,
+        "told": None,
         "error_type": None,
         "error_message": None,
         "error": None,

@@ -111,7 +111,12 @@ _partial("schedules_by_time", "paused = 0", schedules.c.next_at)
 Index("firings_by_time", firings.c.fired_at)
 Index("runs_by_time", runs.c.created_at)
 _partial("runs_of_deployment", "deployment IS NOT NULL", runs.c.deployment, runs.c.created_at)
+_partial("runs_untold", "told IS NULL AND finished_at IS NOT NULL", runs.c.finished_at)
+Index("triggers_by_topic", triggers.c.kind, triggers.c.topic)
+_partial("triggers_by_time", "next_at IS NOT NULL", triggers.c.next_at)
 Index("trigger_firings_by_time", trigger_firings.c.at)
+Index("trigger_firings_by_job", trigger_firings.c.job)
+_partial("trigger_firings_waiting", "waits = 1", trigger_firings.c.deployment)
 Index("events_by_run", events.c.run)
 
 BY_RECORD: dict[type, Table] = {

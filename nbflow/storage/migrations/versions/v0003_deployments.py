@@ -12,10 +12,13 @@ def upgrade() -> None:
     op.add_column("runs", sa.Column("deployment", sa.Text(), nullable=True))
     op.add_column("runs", sa.Column("deployment_version", sa.BigInteger(), nullable=True))
     op.add_column("runs", sa.Column("logical_time", sa.Float(53), nullable=True))
+    op.add_column("runs", sa.Column("told", sa.Float(53), nullable=True))
     where = sa.text("deployment IS NOT NULL")
     op.create_index(
         "runs_of_deployment", "runs", ["deployment", "created_at"], sqlite_where=where, postgresql_where=where
     )
+    where = sa.text("told IS NULL AND finished_at IS NOT NULL")
+    op.create_index("runs_untold", "runs", ["finished_at"], sqlite_where=where, postgresql_where=where)
     _create_deployments()
     _create_triggers()
     op.create_table(
@@ -68,8 +71,12 @@ def _create_triggers() -> None:
         sa.Column("deployment", sa.String(64), primary_key=True),
         sa.Column("name", sa.String(64), primary_key=True),
         sa.Column("kind", sa.Text(), nullable=False),
+        sa.Column("topic", sa.Text(), nullable=False),
         sa.Column("options", sa.Text(), nullable=False),
         sa.Column("seen", sa.Text(), nullable=True),
+        sa.Column("next_at", sa.Float(53), nullable=True),
+        sa.Column("error", sa.Text(), nullable=True),
+        sa.Column("revision", sa.BigInteger(), nullable=False),
         sa.Column("created_at", sa.Float(53), nullable=False),
     )
     op.create_table(
@@ -77,8 +84,16 @@ def _create_triggers() -> None:
         sa.Column("deployment", sa.String(64), primary_key=True),
         sa.Column("key", sa.String(255), primary_key=True),
         sa.Column("trigger", sa.Text(), nullable=False),
-        sa.Column("job", sa.Text(), nullable=True),
+        sa.Column("job", sa.Text(), nullable=False),
         sa.Column("parameters", sa.Text(), nullable=False),
+        sa.Column("waits", sa.BigInteger(), nullable=False),
         sa.Column("at", sa.Float(53), nullable=False),
     )
+    op.create_index("triggers_by_topic", "triggers", ["kind", "topic"])
+    where = sa.text("next_at IS NOT NULL")
+    op.create_index("triggers_by_time", "triggers", ["next_at"], sqlite_where=where, postgresql_where=where)
     op.create_index("trigger_firings_by_time", "trigger_firings", ["at"])
+    op.create_index("trigger_firings_by_job", "trigger_firings", ["job"])
+    where = sa.text("waits = 1")
+    op.create_index("trigger_firings_waiting", "trigger_firings", ["deployment"], sqlite_where=where,
+                    postgresql_where=where)  # fmt: skip

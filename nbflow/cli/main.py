@@ -9,7 +9,21 @@ from typing import Annotated
 
 import typer
 
-from nbflow.cli import logs, maintenance, queue, queue_jobs, queue_up, queue_worker, run, schedules, show, testing, why
+from nbflow.cli import (
+    alerts,
+    logs,
+    maintenance,
+    queue,
+    queue_jobs,
+    queue_up,
+    queue_worker,
+    report,
+    run,
+    schedules,
+    show,
+    testing,
+    why,
+)
 from nbflow.cli.codes import INTERRUPTED, exit_code
 from nbflow.cli.output import note
 from nbflow.model import errors
@@ -49,6 +63,8 @@ queue_jobs.add_to(app)
 schedules.add_to(app)
 testing.add_to(app)
 why.add_to(app)
+report.add_to(app)
+alerts.add_to(app)
 
 
 def _version(asked: bool) -> None:

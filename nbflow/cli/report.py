@@ -76,7 +76,9 @@ def report(
 
     people = addresses.addresses(to) if to else []
     now = time.time()
-    found = sending.Report(opened.database(db, create=False), _period(period, date, since, until, zone, now), now)
+    found = sending.Report(
+        opened.database(db, create=False), _period(period, date=date, since=since, until=until, zone=zone, now=now), now
+    )
     if dry_run is not None:
         found.save(writable(dry_run, "--dry-run"), people)
         typer.echo(f"Wrote the report of {found.period.label} to {dry_run}.")
@@ -86,7 +88,9 @@ def report(
         typer.echo(found.text(), nl=False)
 
 
-def _period(kind: str, date: str | None, since: str | None, until: str | None, zone: str | None, now: float) -> Period:
+def _period(
+    kind: str, *, date: str | None, since: str | None, until: str | None, zone: str | None, now: float
+) -> Period:
     from nbflow.client import filters
     from nbflow.promote.reports import period as periods
     from nbflow.queue import zones

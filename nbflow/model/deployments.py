@@ -89,7 +89,7 @@ class IncidentRecord(NamedTuple):
     """Something that went wrong: from its first failure until the next success."""
 
     alert: str
-    id: str  # what it began with: "failed RUN" or "late SCHEDULE TIME"
+    id: str  # what it began with: "failed RUN TIME" or "late SCHEDULE TIME started"
     subject: str  # the flow or deployment
     kind: str  # "failed" or "late"
     began_at: float

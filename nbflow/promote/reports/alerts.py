@@ -17,6 +17,7 @@ from nbflow.model.errors import ConfigError, ScheduleError
 from nbflow.model.names import check_name
 from nbflow.promote.reports import addresses
 from nbflow.promote.reports.incidents import Limits
+from nbflow.promote.reports.outbox import OWN
 from nbflow.queue import zones
 from nbflow.queue.queue import Queue
 from nbflow.queue.schedule import Schedule
@@ -118,7 +119,7 @@ def add_alert(
     if not there or every is not None:
         from nbflow.promote.reports.checking import check_alerts
 
-        queue = Queue(db=db, success_ttl=_KEPT, timeout=_TIMEOUT)
+        queue = Queue(db=db, success_ttl=_KEPT, timeout=_TIMEOUT, tags=[OWN])
         queue.every(every or _EVERY, check_alerts, name=SCHEDULE, overlap="skip", zone="UTC")
     return alert
 

@@ -10,7 +10,7 @@ from nbflow.model.deployments import IncidentRecord, MailingRecord
 from nbflow.promote.reports import alerts, incidents, telling
 from nbflow.promote.reports.alerts import Alert
 from nbflow.promote.reports.incidents import Change, Happened, Known
-from nbflow.promote.reports.outbox import AGAIN, draft, key_of
+from nbflow.promote.reports.outbox import AGAIN, OWN, draft, key_of
 from nbflow.queue.queue import Queue
 from nbflow.storage import alerts as stored
 from nbflow.storage import mailings, opened
@@ -84,63 +84,66 @@ def _lateness(connection: Connection, alert: Alert, known: Known, now: float) ->
     return found
 
 
+class _Recorder:
+    """Puts incidents of an alert on record with what tells of them, inside a transaction. It may be done again."""
+
+    def __init__(self, connection: Connection, database: Database, alert: Alert, now: float) -> None:
+        self._connection = connection
+        self._database = database
+        self._alert = alert
+        self._now = now
+        told = [mailings.count(connection, f"alert/{alert.name}/{each}/", now - _HOUR) for each in ("began", "passed")]
+        self._room = max(0, alert.most * len(alert.addressees) - sum(told))  # mailings that may still go out this hour
+        options: dict[str, Any] = {**AGAIN, "delay": 10.0, "tags": [OWN]}
+        self._queue = Queue(db=database.full_url, timeout=_TIMEOUT, **options)
+
+    def add(self, incident: IncidentRecord, moment: str) -> None:
+        """Put on record that an incident began or ended."""
+        if moment == "ended":
+            if stored.end(self._connection, incident):
+                self._tell(incident, moment, [each for each in self._alert.addressees if self._knows(incident, each)])
+        elif stored.begin(self._connection, incident):
+            everybody = self._alert.addressees
+            if self._room >= len(everybody):
+                self._room -= len(everybody)
+                self._tell(incident, moment, everybody)
+            else:
+                self._hold(incident, moment)
+
+    def _tell(self, incident: IncidentRecord, moment: str, addressees: Sequence[str]) -> None:
+        drafts = [self._draft(incident, moment, each) for each in addressees]
+        mailings.add(self._connection, drafts)
+        for each in drafts:
+            arguments = (self._alert.name, incident.id, moment, each.key)
+            self._queue.enqueue_in(self._connection, telling.tell, *arguments)
+
+    def _hold(self, incident: IncidentRecord, moment: str) -> None:
+        """Tell nobody of it, but once in an hour that there is more."""
+        held = [self._draft(incident, moment, each)._replace(state="held") for each in self._alert.addressees]
+        mailings.add(self._connection, held)
+        storm = telling.storm(self._alert, self._now)
+        untold = [each for each in self._alert.addressees if self._mailing(storm, "held", each) is None]
+        self._tell(storm, "held", untold)
+
+    def _knows(self, incident: IncidentRecord, addressee: str) -> bool:
+        """Whether somebody was told that it began."""
+        began = self._mailing(incident, "began", addressee)
+        return began is not None and began.state != "held"
+
+    def _mailing(self, incident: IncidentRecord, moment: str, addressee: str) -> MailingRecord | None:
+        return mailings.get(self._connection, self._key(incident, moment, addressee))
+
+    def _draft(self, incident: IncidentRecord, moment: str, addressee: str) -> MailingRecord:
+        subject = telling.subject(self._alert, incident, moment)
+        key = self._key(incident, moment, addressee)
+        return draft(self._database, key, "alert", addressee, subject=subject, now=self._now)
+
+    def _key(self, incident: IncidentRecord, moment: str, addressee: str) -> str:
+        # The moment comes early, as what is too long is cut.
+        return key_of("alert", self._alert.name, moment, incident.id, addressee)
+
+
 def _record(connection: Connection, database: Database, alert: Alert, changes: Sequence[Change], now: float) -> None:
-    """Put changes on record, and what tells of them. Done again it does nothing."""
-    begun = mailings.count(connection, _prefix(alert), now - _HOUR)
-    room = max(0, alert.most * len(alert.addressees) - begun)
-    for incident, moment in changes:
-        if not _stored(connection, incident, moment):
-            continue
-        told = [_mailing(database, alert, incident, moment, each, now) for each in alert.addressees]
-        held = moment != "ended" and room < len(told)
-        if moment == "ended":  # only those that were told that it began
-            before = [mailings.get(connection, _key(alert, incident, "began", each)) for each in alert.addressees]
-            told = [each for each, first in zip(told, before, strict=True) if first is None or first.state != "held"]
-        elif not held:
-            room -= len(told)
-        mailings.add(connection, [each._replace(state="held") if held else each for each in told])
-        if held:
-            _tell_of_storm(connection, database, alert, now)
-        else:
-            _enqueue(connection, database, alert, incident.id, moment, told)
-
-
-def _stored(connection: Connection, incident: IncidentRecord, moment: str) -> bool:
-    """Store an incident, or its end; whether that is new."""
-    if moment == "ended":
-        return stored.end(connection, incident)
-    return stored.begin(connection, incident)
-
-
-def _tell_of_storm(connection: Connection, database: Database, alert: Alert, now: float) -> None:
-    """Tell once in an hour that more is held back."""
-    hour = telling.storm(alert, now)
-    told = [_mailing(database, alert, hour, "held", each, now) for each in alert.addressees]
-    new = [each for each in told if mailings.get(connection, each.key) is None]
-    mailings.add(connection, new)
-    _enqueue(connection, database, alert, hour.id, "held", new)
-
-
-def _enqueue(
-    connection: Connection, database: Database, alert: Alert, incident: str, moment: str, told: Sequence[MailingRecord]
-) -> None:
-    options: dict[str, Any] = {**AGAIN, "delay": 10.0}
-    queue = Queue(db=database.full_url, timeout=_TIMEOUT, **options)
-    for each in told:
-        queue.enqueue_in(connection, telling.tell, alert.name, incident, moment, each.key)
-
-
-def _mailing(
-    database: Database, alert: Alert, incident: IncidentRecord, moment: str, addressee: str, now: float
-) -> MailingRecord:
-    subject = telling.subject(alert, incident, moment)
-    return draft(database, _key(alert, incident, moment, addressee), "alert", addressee, subject, now)
-
-
-def _prefix(alert: Alert) -> str:
-    return f"alert/{alert.name}/"
-
-
-def _key(alert: Alert, incident: IncidentRecord, moment: str, addressee: str) -> str:
-    # The moment comes early, as what is too long is cut.
-    return key_of("alert", alert.name, moment, incident.id, addressee)
+    recorder = _Recorder(connection, database, alert, now)
+    for change in changes:
+        recorder.add(change.incident, change.moment)

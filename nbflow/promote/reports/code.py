@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from nbflow.storage.database import Database
     from nbflow.values.store import ValueStore
 
-_SLOWEST = 5  # cells of a notebook
+_SLOWEST = 3  # cells of a notebook
 _LONGEST_LINE = 60  # characters
 
 

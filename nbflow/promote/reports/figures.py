@@ -13,6 +13,7 @@ from nbflow.client.frames import NbflowSource
 from nbflow.model.queries import Query
 from nbflow.promote.reports import code
 from nbflow.promote.reports.facts import BAD, Failure, Figures, FlowFigures, Slow, Spread, Tally
+from nbflow.promote.reports.outbox import OWN
 from nbflow.promote.reports.period import Period
 from nbflow.queue.options import SUCCESS_TTL
 from nbflow.storage import mailings
@@ -31,7 +32,7 @@ _COLUMNS = {
              "error_type", "error"),
     "tasks": ("run", "flow", "step", "kind", "state", "created_at", "started_at", "finished_at", "wait", "duration",
               "attempts", "cached", "error_type", "error"),
-    "jobs": ("job", "queue", "step", "kind", "state", "run", "enqueued_at", "started_at", "finished_at", "wait",
+    "jobs": ("job", "queue", "step", "kind", "state", "run", "tags", "enqueued_at", "started_at", "finished_at", "wait",
              "duration", "attempts", "error_type", "error"),
 }  # fmt: skip
 
@@ -41,6 +42,7 @@ def figures(database: Database, values: ValueStore, period: Period, now: float) 
     source = NbflowSource(database)
     runs, tasks, jobs = (_frame(source, what, period) for what in ("runs", "tasks", "jobs"))
     tasks = tasks[tasks["kind"] != "record"]
+    jobs = jobs[jobs["tags"].astype("str") != OWN]
     plain = jobs[jobs["run"].isna() & (jobs["kind"] != "flow")]
     steps = _tallies(tasks, ["flow", "step"])
     flows = _tallies(runs, ["flow"])

@@ -8,11 +8,11 @@ from nbflow.promote.reports import style
 from nbflow.promote.reports.chart import Picture
 from nbflow.promote.reports.facts import CellFigures, CodeFigures, Figures, FlowFigures, Spread, Tally
 from nbflow.promote.reports.markup import Markup, join, tag
-from nbflow.promote.reports.words import NONE, cut, footer, headline, share, spans
+from nbflow.promote.reports.words import cut, footer, headline, share, spans
 from nbflow.queue import zones
 from nbflow.views.words import one_line
 
-MOST = 25  # rows of a table
+MOST, MOST_STEPS = 15, 20  # rows of a table
 _NAME = 60  # characters of a name
 
 
@@ -110,7 +110,7 @@ def _steps(flows: Sequence[FlowFigures]) -> Markup | None:
     if not every:
         return None
     parts: list[Markup] = []
-    left = MOST
+    left = MOST_STEPS
     for flow in flows:
         shown = flow.steps[:left]
         left -= len(shown)
@@ -118,7 +118,7 @@ def _steps(flows: Sequence[FlowFigures]) -> Markup | None:
             heads = (one_line(flow.name, _NAME), "done", "p50", "p95", "wait p95", "in all")
             rows = [_step(step) for step in shown]
             parts.append(tag("div", style.table(heads, rows, wide=(4, 5)), css="margin-bottom:14px"))
-    return join(style.heading("Steps"), *parts, _more(every))
+    return join(style.heading("Steps"), *parts, _more(every, MOST_STEPS))
 
 
 def _step(step: Tally) -> tuple[object, ...]:
@@ -169,19 +169,13 @@ def _code(found: Sequence[CodeFigures]) -> Markup | None:
     rows: list[tuple[object, ...]] = []
     for each in found[:MOST]:
         changed = "new" if each.added is None else f"+{each.added:,} \N{MINUS SIGN}{each.removed:,}"
-        versions = style.faint(f"{each.versions:,} versions ran") if each.versions > 1 else None
-        size = f"{each.cells:,}" if each.cells is not None else NONE
-        name = join(tag("b", one_line(each.flow, _NAME)), versions)
+        size = [f"{each.cells:,} cells"] if each.cells is not None else []
+        size += [f"{each.lines:,} lines", *([f"{each.versions:,} versions ran"] if each.versions > 1 else [])]
+        name = join(tag("b", one_line(each.flow, _NAME)), style.faint(", ".join(size)))
         total = spans(Spread(1, each.seconds, None))[0] if each.executions else ""
-        rows.append((name, size, f"{each.lines:,}", changed, f"{each.executions:,}", total))
-        for cell in each.slowest:
-            p50 = spans(cell.durations)[0]
-            line = join(style.code(f"[{cell.number}] {cell.line}"))
-            took = spans(Spread(1, cell.durations.total, None))[0]
-            rows.append(
-                (tag("div", line, css="padding-left:10px"), "", "", f"p50 {p50}", f"{cell.durations.count:,}", took)
-            )
-    table = style.table(("notebook or flow", "cells", "lines", "changed", "executions", "time"), rows, wide=(1, 4))
+        rows.append((name, changed, f"{each.executions:,}", total))
+        rows += [_cell(cell) for cell in each.slowest]
+    table = style.table(("notebook or flow", "changed", "executions", "time"), rows)
     return join(style.heading("Code", "as it ran last; changed: lines since it ran before"), table, _more(found))
 
 
@@ -189,11 +183,11 @@ def _cell(cell: CellFigures) -> tuple[object, ...]:
     half = spans(cell.durations)[0]
     times = "once" if cell.durations.count == 1 else f"{cell.durations.count:,} times, half of them in {half} or less"
     name = tag("div", style.code(f"[{cell.number}] {cell.line}"), style.faint(times), css="padding-left:10px")
-    return name, "", "", "", f"{cell.durations.count:,}", spans(Spread(1, cell.durations.total, None))[0]
+    return name, f"{cell.durations.count:,}", spans(Spread(1, cell.durations.total, None))[0]
 
 
-def _more(rows: Sequence[object]) -> Markup | None:
-    return style.faint(cut(len(rows), MOST)) if len(rows) > MOST else None
+def _more(rows: Sequence[object], shown: int = MOST) -> Markup | None:
+    return style.faint(cut(len(rows), shown)) if len(rows) > shown else None
 
 
 def _foot(figures: Figures) -> Markup:

@@ -91,7 +91,7 @@ def of_runs(runs: Iterable[EndedRun], deployment: str | None) -> list[Happened]:
             subject=deployment or run.flow,
             kind="failed",
             good=run.state == "succeeded",
-            id=f"failed {run.id}",
+            id=f"failed {run.id} {run.finished_at:.0f}",  # a run that is resumed may fail again
             run=run.id,
             details={"state": run.state, "error_type": run.error_type, "error": run.error_message},
         )

@@ -30,6 +30,7 @@ from nbflow.queue import presence
 from nbflow.storage import mailings
 from nbflow.storage.database import Database
 
+OWN = "nbflow"  # tag of the jobs that report and alert, which are not among what they tell of
 TRIES = 9
 AGAIN: Mapping[str, Any] = {  # options of jobs that send: they try for some five hours
     "retries": TRIES - 1, "delay": 60.0, "backoff": 2.0, "cap": 3600.0, "jitter": 0.1,
@@ -48,7 +49,7 @@ def key_of(*parts: str) -> str:
     return f"{text[: _LONGEST_KEY - 17]}#{hashlib.blake2b(text.encode(), digest_size=8).hexdigest()}"
 
 
-def draft(database: Database, key: str, kind: str, recipient: str, subject: str, now: float) -> MailingRecord:
+def draft(database: Database, key: str, kind: str, recipient: str, *, subject: str, now: float) -> MailingRecord:
     """A mailing that waits to be sent. Its Message-ID follows from its key."""
     identity = hashlib.blake2b(f"{database.url}\0{key}".encode(), digest_size=15).hexdigest()
     return MailingRecord(key, kind, "pending", json.dumps([recipient]), subject, identity, 0, now, None, None)

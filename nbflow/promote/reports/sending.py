@@ -14,14 +14,14 @@ from typing import TYPE_CHECKING, Any
 
 from nbflow import settings as settings_module
 from nbflow.model.deployments import MailingRecord
-from nbflow.model.errors import ConfigError
+from nbflow.model.errors import ConfigError, RetryLater
 from nbflow.promote.reports import addresses, html, telling, text, words
 from nbflow.promote.reports import period as periods
 from nbflow.promote.reports.chart import Picture, picture
 from nbflow.promote.reports.facts import Figures
 from nbflow.promote.reports.figures import figures
 from nbflow.promote.reports.messages import Content, Head, compose
-from nbflow.promote.reports.outbox import AGAIN, Outbox, draft, key_of, raise_for
+from nbflow.promote.reports.outbox import AGAIN, OWN, Outbox, draft, key_of, raise_for
 from nbflow.promote.reports.period import Period
 from nbflow.promote.reports.smtp import Channel
 from nbflow.queue.queue import Queue
@@ -73,9 +73,10 @@ class Report:
 
     def page(self) -> str:
         """The report as a page that stands alone."""
-        drawn = self.picture.png
-        image = f"data:image/png;base64,{base64.b64encode(drawn).decode()}" if drawn is not None else ""
-        return html.report(self.figures, self.picture, image)
+        drawn, kind = self.picture.png, "png"
+        if drawn is None:  # browsers show both
+            drawn, kind = self.picture.svg.encode(), "svg+xml"
+        return html.report(self.figures, self.picture, f"data:image/{kind};base64,{base64.b64encode(drawn).decode()}")
 
     def mail(self, sender: str, recipient: str, identity: str) -> EmailMessage:
         """The report as a mail. Without Pillow the chart is text, with an SVG beside it."""
@@ -106,7 +107,8 @@ class Report:
 def send(report: Report, recipients: Iterable[str], *, again: bool = False) -> list[MailingRecord]:
     """Send a report to each address, unless it has had the one of this period; what came of each.
 
-    `again`: to those that have had it too. Raises ConfigError for wrong addresses or settings.
+    `again`: to those that have had it too. Raises ConfigError for wrong addresses or settings, and RetryLater, at the
+    end, if another process is sending it to one of them.
     """
     settings = settings_module.current()
     if settings.smtp is None:
@@ -117,7 +119,8 @@ def send(report: Report, recipients: Iterable[str], *, again: bool = False) -> l
     outbox = Outbox(report.database)
     drafts = [_draft(report, recipient) for recipient in addresses.addresses(recipients)]
     outbox.put(drafts)
-    found = []
+    found: list[MailingRecord] = []
+    later: RetryLater | None = None
     with Channel(server, password) as channel:
 
         def hand_over(record: MailingRecord, commit: Callable[[], bool]) -> None:
@@ -128,7 +131,12 @@ def send(report: Report, recipients: Iterable[str], *, again: bool = False) -> l
         for each in drafts:
             if again:
                 outbox.reset(each.key)
-            found.append(outbox.send(each.key, hand_over))
+            try:
+                found.append(outbox.send(each.key, hand_over))
+            except RetryLater as error:  # the others need not wait for this one
+                later = error
+    if later is not None:
+        raise later
     return found
 
 
@@ -145,7 +153,7 @@ def resend(database: Database, key: str) -> MailingRecord:
     waiting = Outbox(database).reset(key)
     if record.kind == "alert":
         _, alert, moment, incident, _ = key.split("/", 4)
-        options: dict[str, Any] = {**AGAIN}
+        options: dict[str, Any] = {**AGAIN, "tags": [OWN]}
         Queue(db=database.full_url, **options).enqueue(telling.tell, alert, incident, moment, key)
     return waiting
 
@@ -159,7 +167,7 @@ def json_list(stored: str) -> list[str]:
 def _draft(report: Report, recipient: str) -> MailingRecord:
     key = key_of("report", report.period.key, addresses.bare(recipient).lower())
     subject = f"{report.period.title}, {report.period.label}"
-    return draft(report.database, key, "report", recipient, subject, report.now)
+    return draft(report.database, key, "report", recipient, subject=subject, now=report.now)
 
 
 # --- by a schedule -----------------------------------------------------------------------------------------------
@@ -202,7 +210,7 @@ def schedule_report(
     zones.zone(where)
     hour, minute = _time_of_day(at)
     people = addresses.addresses(recipients)
-    handle = Queue(queue, db=db, priority=_PRIORITY, timeout=_TIMEOUT, **AGAIN)
+    handle = Queue(queue, db=db, priority=_PRIORITY, timeout=_TIMEOUT, tags=[OWN], **AGAIN)
     expression = _CRONS[kind].format(hour=hour, minute=minute)
     return handle.schedule(expression, send_report, kind, where, people, name=name or _NAMES[kind], zone=where)
 

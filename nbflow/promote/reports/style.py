@@ -1,7 +1,8 @@
-"""How mails look: the few colours and styles, written at each element, since many mail programs know nothing else.
+"""How mails look: few colours, and little of it at each element.
 
-On dark ground the colours come from a style sheet, for the programs that know `prefers-color-scheme`; those that turn
-colours round by themselves (Gmail, Outlook) find none that would become unreadable.
+What a mail cannot do without is written at the elements, as some programs drop style sheets. Lines between rows, and
+the colours on dark ground, come from a style sheet: Gmail cuts mails off at 102 kB. Programs that turn colours round by
+themselves (Gmail, Outlook) find none that would become unreadable.
 """
 
 from __future__ import annotations
@@ -15,25 +16,28 @@ WIDTH = 680  # pixels
 INNER = WIDTH - 2 * 28
 FONT = "-apple-system,BlinkMacSystemFont,'Segoe UI',Roboto,Helvetica,Arial,sans-serif"
 INK, FAINT, LINE, CARD, GROUND, TILE = "#1c1e21", "#666c75", "#e4e6ea", "#ffffff", "#f2f4f7", "#f7f8fa"
-BAD, GOOD, DOUBT = "#b34700", "#00754f", "#8a5a00"  # the palette's orange, green and amber, dark enough for text
-_DARK = """
-:root { color-scheme: light dark; supported-color-schemes: light dark; }
-@media (prefers-color-scheme: dark) {
-  .ground { background: #121417 !important; }
-  .card { background: #1c1f24 !important; border-color: #2f343b !important; }
-  .tile { background: #252a31 !important; }
-  .ink, .card h2 { color: #e9ebee !important; }
-  .faint { color: #a2a9b3 !important; }
-  .line { border-color: #333942 !important; }
-  .bad { color: #ff9a57 !important; }
-  .good { color: #4cd0a4 !important; }
-  .doubt { color: #f2bf5e !important; }
-  .link { color: #7cc0ff !important; }
-}
-@media (max-width: 520px) {
-  .pad { padding-left: 14px !important; padding-right: 14px !important; }
-  .wide { display: none !important; }
-}
+BAD, GOOD = "#b34700", "#00754f"  # the palette's orange and green, dark enough for text
+_SHEET = f"""
+:root {{ color-scheme: light dark; supported-color-schemes: light dark; }}
+.rows td, .rows th {{ padding: 7px 0 7px 12px; border-bottom: 1px solid {LINE}; vertical-align: top; width: 74px; }}
+.rows td:first-child, .rows th:first-child {{ padding-left: 0; width: auto; }}
+.rows th {{ padding-top: 4px; padding-bottom: 4px; }}
+.rows code {{ font-family: ui-monospace, SFMono-Regular, Menlo, Consolas, monospace; word-break: break-word; }}
+@media (prefers-color-scheme: dark) {{
+  .ground {{ background: #121417 !important; }}
+  .card {{ background: #1c1f24 !important; border-color: #2f343b !important; }}
+  .tile {{ background: #252a31 !important; }}
+  .ink {{ color: #e9ebee !important; }}
+  .faint, .rows th {{ color: #a2a9b3 !important; }}
+  .rows td, .rows th {{ border-color: #333942 !important; }}
+  .bad {{ color: #ff9a57 !important; }}
+  .good {{ color: #4cd0a4 !important; }}
+}}
+@media (max-width: 520px) {{
+  .pad {{ padding-left: 14px !important; padding-right: 14px !important; }}
+  .wide {{ display: none !important; }}
+  .rows td, .rows th {{ width: auto; }}
+}}
 """
 
 
@@ -59,7 +63,7 @@ def page(title: str, preview: str, body: Markup, foot: Markup) -> Markup:
         tag("meta", name="viewport", content="width=device-width,initial-scale=1"),
         tag("meta", name="color-scheme", content="light dark"),
         tag("title", title),
-        tag("style", Markup(_DARK)),
+        tag("style", Markup(_SHEET)),
     )
     css = f"margin:0;padding:0;background:{GROUND};font-family:{FONT};color:{INK};-webkit-text-size-adjust:100%"
     return join(
@@ -76,26 +80,21 @@ def heading(text: object, about: object = "") -> Markup:
 def table(headings: Sequence[str], rows: Sequence[Sequence[object]], *, wide: Sequence[int] = ()) -> Markup:
     """A table of texts: the first column to the left, the others to the right.
 
-    `wide`: columns that narrow screens leave out.
+    Where a row has fewer, its first is as wide as what is missing. `wide`: columns that narrow screens leave out.
     """
 
-    def cell(name: str, column: int, content: object, css: str, cls: str) -> Markup:
-        side = "text-align:left;padding-left:0"
-        if column:
-            side = "text-align:right;white-space:nowrap;padding-left:12px;width:74px"
-        classes = [cls, *(["number"] if column else []), *(["wide"] if column in wide else [])]
-        return tag(name, content, css=f"{css};{side}", cls=" ".join(classes))
+    def line(kind: str, row: Sequence[object]) -> list[Markup]:
+        missing = len(headings) - len(row)
+        cells = [tag(kind, row[0], align="left", colspan=missing + 1 if missing else None)]
+        for column, content in enumerate(row[1:], start=missing + 1):
+            cls = "wide" if column in wide else ""
+            cells.append(tag(kind, content, align="right", nowrap="nowrap", cls=cls))
+        return cells
 
-    small = f"font-size:11px;font-weight:600;color:{FAINT};padding:4px 0;border-bottom:1px solid {LINE}"
-    normal = (
-        f"font-size:13px;line-height:1.45;color:{INK};padding:7px 0;border-bottom:1px solid {LINE};vertical-align:top;"
-        "font-variant-numeric:tabular-nums"
-    )
-    head = tag("tr", *[cell("th", number, text, small, "faint line") for number, text in enumerate(headings)])
-    body = [
-        tag("tr", *[cell("td", number, each, normal, "ink line") for number, each in enumerate(row)]) for row in rows
-    ]
-    return tag("table", head, *body, cellpadding=0, cellspacing=0, width="100%", css="border-collapse:collapse")
+    head = tag("tr", *line("th", headings), css=f"font-size:11px;color:{FAINT}")
+    body = [tag("tr", *line("td", row), valign="top") for row in rows]
+    css = f"border-collapse:collapse;font-size:13px;line-height:1.45;color:{INK};font-variant-numeric:tabular-nums"
+    return tag("table", head, *body, cellpadding=6, cellspacing=0, width="100%", css=css, cls="rows ink")
 
 
 def tiles(found: Sequence[tuple[str, object, str]]) -> Markup:
@@ -103,7 +102,7 @@ def tiles(found: Sequence[tuple[str, object, str]]) -> Markup:
     share = f"{100 // len(found)}%"
     cells = []
     for number, (label, figure, cls) in enumerate(found):
-        colour = {"bad": BAD, "good": GOOD, "doubt": DOUBT}.get(cls, INK)
+        colour = {"bad": BAD, "good": GOOD}.get(cls, INK)
         large = tag(
             "div", figure, cls=cls or "ink", css=f"font-size:22px;font-weight:650;line-height:1.2;color:{colour}"
         )
@@ -116,31 +115,30 @@ def tiles(found: Sequence[tuple[str, object, str]]) -> Markup:
 
 def faint(*parts: object) -> Markup:
     """Words of less weight, on a line of their own."""
-    return tag("div", *parts, cls="faint", css=f"font-size:12px;color:{FAINT};line-height:1.45")
+    return tag("div", *parts, cls="faint", css=f"font-size:12px;color:{FAINT}")
 
 
 def bad(text: object) -> Markup:
     """What went wrong."""
-    return tag("span", text, cls="bad", css=f"color:{BAD};font-weight:600")
+    return tag("b", text, cls="bad", css=f"color:{BAD}")
 
 
 def code(text: object) -> Markup:
     """Something to type, or to read as it is."""
-    return tag("span", text, css="font-family:ui-monospace,SFMono-Regular,Menlo,Consolas,monospace;font-size:12px;"
-               "word-break:break-word")  # fmt: skip
+    return tag("code", text, css="font-size:12px")
 
 
 def shares(states: dict[str, int], open_: int) -> Markup:
     """A bar that is divided as states are."""
     parts = [*states.items(), *([("pending", open_)] if open_ else [])]
     whole = sum(count for _, count in parts)
+    widths = [f"{max(1, round(100 * count / whole))}%" for _, count in parts]
     cells = [
-        tag("td", Markup("&nbsp;"), width=f"{max(1, round(100 * count / whole))}%", bgcolor=FILL.get(state, "#8c8c8c"),
-            css=f"background:{FILL.get(state, '#8c8c8c')};height:5px;line-height:5px;font-size:1px")
-        for state, count in parts
-    ]  # fmt: skip
-    return tag("table", tag("tr", *cells), role="presentation", cellpadding=0, cellspacing=0, width="100%",
-               css="max-width:260px;margin:5px 0 4px;border-radius:3px;overflow:hidden")  # fmt: skip
+        tag("th", bgcolor=FILL.get(state, FILL["pending"]), height=5, css=f"padding:0;border:0;width:{width}")
+        for (state, _), width in zip(parts, widths, strict=True)
+    ]
+    css = "max-width:260px;margin:5px 0 4px;font-size:1px;line-height:5px"
+    return tag("table", tag("tr", *cells), role="presentation", cellpadding=0, cellspacing=0, width="100%", css=css)
 
 
 def state_words(states: dict[str, int], open_: int) -> str:

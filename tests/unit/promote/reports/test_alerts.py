@@ -157,6 +157,16 @@ def test_a_mail_tells_what_happened_and_what_to_do(flows, mail):
     assert "<price>" not in page
 
 
+def test_a_run_that_is_resumed_and_fails_again_is_told_again(flows):
+    add_alert(flow="training", to=ANN)
+    run = flows.ends("training", 1, "failed")
+    flows.ends("training", 2)
+    flows.look(3)
+    with opened.database().write() as connection:
+        connection.execute(schema.runs.update().where(schema.runs.c.id == run).values(finished_at=flows.began + 5))
+    assert flows.look(6) == 1
+
+
 def test_the_next_failure_after_a_success_is_another_incident(flows, mail):
     add_alert(flow="training", to=ANN)
     for at, state in ((1, "failed"), (2, "succeeded"), (3, "failed"), (4, "failed")):

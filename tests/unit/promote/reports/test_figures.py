@@ -91,6 +91,13 @@ def test_queues_tell_how_long_jobs_waited(database, written):
     assert queues["default"].waits.longest == 18
 
 
+def test_the_jobs_that_report_and_alert_are_not_told_of(database, written):
+    written.job("check", "check_alerts", MONDAY, 1, tags='["nbflow"]')
+    written.job("mine", "check_alerts", MONDAY, 1, tags='["own"]')
+    found = told(database, written)
+    assert [each.ended for each in (*found.functions, *found.queues)] == [1, 1]
+
+
 def test_the_slowest_steps_stand_with_the_run_that_took_longest(database, written):
     for number in range(8):
         run = written.run(f"r{number}", "training", MONDAY, 100)

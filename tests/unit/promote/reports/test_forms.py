@@ -8,11 +8,14 @@ from pathlib import Path
 import pytest
 
 from nbflow.model.errors import ConfigError
+from nbflow.promote.reports import html
+from nbflow.promote.reports.chart import NO_PICTURE
+from nbflow.promote.reports.facts import CellFigures, CodeFigures, Failure, Figures, FlowFigures, Slow, Spread, Tally
 from nbflow.promote.reports.markup import Markup, join, tag
 from nbflow.promote.reports.period import containing
 from nbflow.promote.reports.sending import Report
 from nbflow.storage import opened
-from tests.unit.promote.reports.history import DAY, MONDAY, NOW, ZONE
+from tests.unit.promote.reports.history import DAY, MONDAY, NOW, WEEK, ZONE
 
 GOLDEN = Path(__file__).with_name("golden")
 
@@ -102,6 +105,28 @@ def test_figures_of_the_page_are_those_of_the_report(week: Report):
     words = Elements(week.page()).words
     for told in ("61", "95 %", "53 ✓ succeeded · 3 ✗ failed", "17 min 40 s", "7 tries more", "+3 \N{MINUS SIGN}0"):
         assert told in words
+
+
+def test_a_mail_is_never_so_long_that_it_is_cut_off():
+    states = {"succeeded": 1234, "failed": 56, "timed_out": 7, "cancelled": 8, "skipped": 9}
+    spread = Spread(1314, 3600.0, 7200.0, 9999.0, 999_999.0)
+    tallies = [Tally(f"a-name-of-a-common-length-{number}", states, 3, spread, spread, 5, 6) for number in range(60)]
+    cells = tuple(CellFigures(number, "df = pd.read_csv('a/path/to/some/file.csv')", spread) for number in range(3))
+    page = html.report(
+        Figures(
+            period=WEEK,
+            made_at=NOW,
+            flows=tuple(FlowFigures(tally, tuple(tallies[:4])) for tally in tallies),
+            functions=tuple(tallies),
+            failures=tuple(Failure(each.name, each.name, 3, MONDAY, "run12345678", "x" * 300) for each in tallies),
+            queues=tuple(tallies),
+            slowest=tuple(Slow(each.name, each.name, 9.0, 8.0, "run12345678", MONDAY) for each in tallies[:5]),
+            code=tuple(CodeFigures(each.name, "notebook", 50, 900, 12, 3, 2, 999, 9.0, cells) for each in tallies),
+        ),
+        NO_PICTURE,
+        "",
+    )
+    assert len(page.encode()) < 102_000, "what Gmail shows"
 
 
 def test_a_day_on_which_nothing_ran_says_so(database):

@@ -22,7 +22,7 @@ NOW = 2_000_000_000.0
 def outbox(database):
     """An outbox with a mailing, "one"."""
     found = Outbox(database, lambda: NOW)
-    found.put([draft(database, "one", "report", "ann@example.org", "A report", NOW)])
+    found.put([draft(database, "one", "report", "ann@example.org", subject="A report", now=NOW)])
     return found
 
 
@@ -62,7 +62,7 @@ def test_a_mailing_is_sent_once(outbox):
 
 def test_what_is_put_again_keeps_what_came_of_it(outbox, database):
     outbox.send("one", sends)
-    outbox.put([draft(database, "one", "report", "ann@example.org", "A report", NOW + 1)])
+    outbox.put([draft(database, "one", "report", "ann@example.org", subject="A report", now=NOW + 1)])
     assert outbox.get("one").state == "sent"
 
 

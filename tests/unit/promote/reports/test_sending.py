@@ -1,16 +1,17 @@
 from __future__ import annotations
 
 import json
+import time
 
 import pytest
 
 from nbflow import configure
-from nbflow.model.errors import ConfigError, ScheduleError
+from nbflow.model.errors import ConfigError, RetryLater, ScheduleError
 from nbflow.promote.reports import sending
 from nbflow.promote.reports.period import containing
 from nbflow.promote.reports.sending import Report, schedule_report, send
 from nbflow.promote.reports.smtp import MailError, MailRefusedError
-from nbflow.storage import opened, schedules
+from nbflow.storage import mailings, opened, schedules
 from tests.servers import free_port
 from tests.unit.promote.reports.history import DAY, MONDAY, NOW, ZONE
 
@@ -61,6 +62,17 @@ def test_one_who_is_refused_harms_no_other_and_is_not_tried_again(report, mail):
     assert outcome(found) == {"no@example.org": "failed", "ann@example.org": "sent"}
     assert outcome(send(report, ["no@example.org", "ann@example.org"])) == outcome(found)
     assert len(mail.mails) == 1
+
+
+def test_one_mail_that_another_process_sends_keeps_no_other_back(report, mail):
+    (record,) = send(report, ["ann@example.org"])
+    about = {"host": "elsewhere", "at": time.time()}
+    with report.database.write() as connection:
+        mailings.send_again(connection, record.key)
+        assert mailings.take(connection, record.key, json.dumps(about))
+    with pytest.raises(RetryLater, match="on elsewhere is sending it"):
+        send(report, ["ann@example.org", "bob@example.org"])
+    assert [each["To"] for each in mail.mails] == ["ann@example.org", "bob@example.org"]
 
 
 def test_a_server_that_is_down_is_tried_again_and_told(report, mail):

@@ -7,9 +7,13 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
+from nbflow import configure, flow, step
+from nbflow.promote.reports import alerts
+from nbflow.promote.reports.alerts import add_alert
 from nbflow.promote.reports.sending import resend, schedule_report
 from nbflow.queue.job import Job
 from nbflow.queue.schedule import Schedule
+from nbflow.storage import alerts as stored
 from nbflow.storage import mailings, opened
 from tests.acceptance.workers import wait_for
 from tests.mail import MailServer, kill_client, mail_server
@@ -17,18 +21,24 @@ from tests.servers import wait_until
 
 ANN = "ann@example.org"
 FLOWS = """
-from nbflow import flow, step
+from nbflow import flow
+
+@flow
+def idle():
+    return 1
+"""
+
 
 @step
-def train(rate):
+def train(rate: float) -> float:
     if rate > 1:
         raise ValueError("the rate is <too high>")
     return rate
 
+
 @flow
-def training(rate=2.0):
+def training(rate: float) -> float:
     return train(rate) + 0
-"""
 
 
 @pytest.fixture(scope="module")
@@ -108,27 +118,28 @@ def test_a_report_arrives_though_its_whole_worker_is_killed_before_the_end_of_th
     assert (len(mail.mails), mailing(db_url).state) == (1, "sent")
 
 
-def test_a_failing_flow_is_told_by_mail_once_and_so_is_its_recovery(mail, project):
-    project.write("flows.py", FLOWS)
-    assert project.run("alert", "add", "--flow", "training", "--to", ANN, "--zone", "UTC").returncode == 0
-    for rate in ("2", "3", "0.5"):
-        project.run("run", "flows.py:training", "-p", f"rate={rate}")
-        assert project.run("schedule", "trigger", "nbflow-alerts").returncode == 0
-        assert project.run("worker", "--burst", "-c", "1").returncode == 0
+def test_a_failing_flow_is_told_by_mail_once_and_so_is_its_recovery(mail, db_url, start_worker):
+    configure(db=db_url)
+    add_alert(flow="training", to=ANN, zone="UTC")
+    start_worker("-c", "1").ready()
+    for rate in (2.0, 3.0, 0.5):
+        training.run(rate, executor="serial")
+        wait_for(Schedule(alerts.SCHEDULE, db=db_url).trigger(), "succeeded")
+    wait_until(lambda: len(mail.mails) == 2)
     subjects = [each["Subject"] for each in mail.mails]
     assert subjects[0] == "nbflow: training failed: ValueError: the rate is <too high>"
     assert subjects[1].startswith("nbflow: training has recovered after")
-    assert len(subjects) == 2
-    (incident,) = project.json("alert", "incidents")
-    assert (incident["subject"], incident["details"]["failures"]) == ("training", 2)
+    with opened.database(db_url).read() as connection:
+        (incident,) = stored.history(connection, 10)
+    assert json.loads(incident.details)["failures"] == 2
 
 
 def test_the_command_writes_sends_and_lists_reports(mail, project):
     project.write("flows.py", FLOWS)
-    project.run("run", "flows.py:training", "-p", "rate=0.5")
+    project.run("run", "flows.py:idle")
     done = project.run("report", "--since", "1h", "--dry-run", "today.html", "--zone", "UTC")
     assert done.returncode == 0, done.stderr
-    assert "training" in (project.folder / "today.html").read_text()
+    assert "idle" in (project.folder / "today.html").read_text()
     assert [project.json("report", "--period", "day", "--to", ANN)[0]["state"] for _ in range(2)] == ["sent", "sent"]
     assert len(mail.mails) == 1
     listed = project.json("report", "list")

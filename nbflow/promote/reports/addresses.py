@@ -80,11 +80,12 @@ def addresses(given: str | Iterable[str]) -> list[str]:
     return list(found.values())
 
 
-def address(given: str) -> str:
+def address(given: object) -> str:
     """An address with its name, if it has one, as it stands in a mail. Raises ConfigError."""
-    found = _NAMED.match(given) if isinstance(given, str) else None
+    text = given if isinstance(given, str) else ""
+    found = _NAMED.match(text)
     spec = (found["named"] or found["alone"]) if found is not None else ""
-    if found is None or not _ADDRESS.match(spec) or ".." in spec or not given.isprintable():
+    if found is None or not _ADDRESS.match(spec) or ".." in spec or not text.isprintable():
         raise ConfigError(f"{given!r} is no mail address; write ann@example.org, or 'Ann <ann@example.org>'.")
     name = (found["name"] or "").strip().removeprefix('"').removesuffix('"')
     return formataddr((name, spec)) if name else spec

@@ -15,8 +15,8 @@ from nbflow.views.words import one_line, plain, seconds_text
 
 _LONGEST_ERROR = 4000  # characters
 _BADGES = {
-    "began": ("Failed", "#d55e00"), "late": ("Late", "#e69f00"), "ended": ("Recovered", "#009e73"),
-    "passed": ("Failed and recovered", "#009e73"), "held": ("Held back", "#e69f00"), "test": ("Test", "#0072b2"),
+    "began": ("Failed", "#d55e00"), "late": ("Late", "#8a5a00"), "ended": ("Recovered", "#009e73"),
+    "passed": ("Failed and recovered", "#009e73"), "held": ("Held back", "#8a5a00"), "test": ("Test", "#0072b2"),
 }  # fmt: skip
 
 
@@ -45,8 +45,10 @@ def _facts(alert: Alert, incident: IncidentRecord, moment: str) -> Iterator[tupl
         yield "limit", f"{told['most']:,} incidents in an hour; further ones are on record and not told one by one"
         yield "hour", f"that began at {at(incident.began_at)}"
         return
-    yield "flow" if alert.deployment is None else "deployment", incident.subject
-    if incident.kind == "late":
+    if incident.kind == "failed":
+        yield "flow" if alert.deployment is None else "deployment", incident.subject
+    else:
+        yield "schedule", incident.subject
         yield "due", at(told["due"])
         yield "late", f"not {told['what']} {seconds_text(told['limit'])} after that"
     yield "since", at(incident.began_at)

@@ -159,8 +159,8 @@ def remove_alert(name: str, db: str | None = None) -> None:
 def of_record(record: AlertRecord) -> Alert:
     """An alert as it is stored."""
     told: dict[str, Any] = json.loads(record.options)
-    lists = {name: tuple(told.pop(name)) for name in ("to", "webhooks")}
-    return Alert(record.name, record.flow, record.deployment, **lists, **told, created_at=record.created_at)
+    told |= {name: tuple(told[name]) for name in ("to", "webhooks")}
+    return Alert(record.name, record.flow, record.deployment, **told, created_at=record.created_at)
 
 
 def _options(alert: Alert) -> str:

@@ -82,8 +82,8 @@ def _tallies(frame: pd.DataFrame, by: list[str]) -> dict[tuple[str, ...], Tally]
     ended = frame[frame["inside"]]
     counts = ended.groupby([*by, "state"], observed=True).size()
     states: dict[tuple[str, ...], dict[str, int]] = {}
-    for key, count in sorted(counts.items(), key=lambda item: -item[1]):
-        states.setdefault(tuple(key[:-1]), {})[str(key[-1])] = int(count)
+    for key, count in sorted(_keyed(counts).items(), key=lambda item: -item[1]):
+        states.setdefault(key[:-1], {})[key[-1]] = int(count)
     still = _keyed(frame[~frame["inside"]].groupby(by, observed=True).size())
     durations, waits = (_spreads(ended, by, name) for name in ("duration", "wait"))
     again = ended.assign(again=(ended["attempts"] - 1).clip(lower=0)) if "attempts" in ended else None

@@ -76,7 +76,9 @@ def begin(connection: Connection, record: IncidentRecord) -> bool:
     """Store an incident; False if it is there already."""
     insert = postgresql.insert if connection.dialect.name == "postgresql" else sqlite.insert
     values = {name: storable(value) for name, value in record._asdict().items()}
-    return connection.execute(insert(incidents).values(values).on_conflict_do_nothing()).rowcount == 1
+    # RETURNING, since PostgreSQL's driver does not tell how many rows an INSERT wrote.
+    statement = insert(incidents).values(values).on_conflict_do_nothing().returning(incidents.c.id)
+    return connection.execute(statement).first() is not None
 
 
 def end(connection: Connection, record: IncidentRecord) -> bool:

@@ -41,7 +41,9 @@ def troubled(connection: Connection, since: float, until: float) -> list[Mailing
     """Mailings that were made in a stretch of time and did not arrive, or nobody knows whether they did."""
     bad = mailings.c.state.in_(("failed", "doubtful", "held"))
     between = and_(mailings.c.created_at >= since, mailings.c.created_at < until)
-    rows = connection.execute(select(mailings).where(and_(bad, between)).order_by(mailings.c.created_at))
+    rows = connection.execute(
+        select(mailings).where(and_(bad, between)).order_by(mailings.c.created_at, mailings.c.key)
+    )
     return [MailingRecord._make(row) for row in rows]
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
+from datetime import datetime
 
 import pytest
 
@@ -80,12 +81,14 @@ def once(act: Callable[[object], None]) -> Callable[[object], str | None]:
 
 
 def test_a_scheduled_report_arrives_once_however_often_its_job_runs(mail, db_url, start_worker):
-    first = report_job(db_url)
+    schedule = schedule_report("week", [ANN], zone="Europe/Paris", db=db_url)
+    first, second = (schedule.trigger(datetime(2026, 11, day, 6)) for day in (9, 10))
     start_worker("-c", "1").ready()
-    wait_for(first, "succeeded")
-    second = Schedule("report-weekly", db=db_url).trigger()
-    wait_for(second, "succeeded")
-    assert [each["To"] for each in mail.mails] == [ANN]
+    for job in (first, second):
+        wait_for(job, "succeeded")
+    (arrived,) = mail.mails
+    assert arrived["Subject"] == "nbflow weekly report, Week 45, 2 to 8 November 2026: nothing ran"
+    assert arrived["To"] == ANN
     assert mailing(db_url).state == "sent"
 
 

@@ -55,14 +55,14 @@ def _check(database: Database, alert: Alert, now: float) -> int:
 
 def _failures(connection: Connection, alert: Alert, known: Known, now: float) -> list[Happened]:
     since = min([max(alert.created_at, now - _WINDOW), *[each.began_at for each in known.open.values()]])
-    runs = stored.ended_runs(connection, since)
     if alert.deployment is not None:
-        mine = [run for run in runs if run.deployment == alert.deployment]
-    elif alert.flow is not None:
+        return incidents.of_runs(stored.ended_runs_of(connection, alert.deployment, since), alert.deployment)
+    runs = stored.ended_runs(connection, since, [subject for subject, kind in known.open if kind == "failed"])
+    if alert.flow is not None:
         mine = [run for run in runs if run.flow == alert.flow]
     else:  # what a flow calls fails with it
         mine = [run for run in runs if run.parent is None]
-    return incidents.of_runs(mine, alert.deployment)
+    return incidents.of_runs(mine, None)
 
 
 def _lateness(connection: Connection, alert: Alert, known: Known, now: float) -> list[Happened]:

@@ -6,6 +6,7 @@ import pytest
 from nbflow.promote.reports.code import changed_lines
 from nbflow.promote.reports.facts import Figures
 from nbflow.promote.reports.figures import figures
+from nbflow.promote.reports.outbox import draft
 from nbflow.promote.reports.period import containing, span
 from tests.unit.promote.reports import history
 from tests.unit.promote.reports.history import DAY, HOUR, MONDAY, NOW, WEEK, ZONE, Written
@@ -151,6 +152,13 @@ def test_cells_are_found_by_what_they_are_where_parameters_were_set(database, wr
 )
 def test_changed_lines_are_added_and_removed_ones(old, new, expected):
     assert changed_lines(list(old), list(new)) == expected
+
+
+def test_the_next_report_tells_of_mail_that_may_not_have_arrived(database, written):
+    sent = draft(database, "k", "alert", "ann@example.org", subject="s", now=MONDAY + HOUR)
+    written.mailings += [sent._replace(key=state, state=state) for state in ("sent", "doubtful", "failed", "held")]
+    (note,) = told(database, written).notes
+    assert "1 doubtful, 1 failed, 1 held" in note
 
 
 def test_a_period_without_anything_is_empty(database):

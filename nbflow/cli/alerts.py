@@ -15,7 +15,7 @@ from nbflow.model.errors import ConfigError
 from nbflow.views.words import one_line, seconds_text
 
 if TYPE_CHECKING:
-    from nbflow.promote.reports.alerts import Alert
+    from nbflow.deploying.reports.alerts import Alert
 
 Name = Annotated[str, typer.Argument(metavar="ALERT", help="Name of the alert.")]
 Within = "15m, 2h: late if it has not {} so long after the time of its schedule."
@@ -68,7 +68,7 @@ def add(
 
     A scheduler and a worker have to run (nbflow up), and for mail the worker needs NBFLOW_SMTP.
     """
-    from nbflow.promote.reports.alerts import add_alert
+    from nbflow.deploying.reports.alerts import add_alert
     from nbflow.queue import cron
 
     if [flow is not None, deployment is not None, every_flow].count(True) != 1:
@@ -91,7 +91,7 @@ def add(
 
 def _hint(flow: str | None, deployment: str | None, db: str | None) -> None:
     """Tell of a name that nothing has, which may come to be."""
-    from nbflow.promote.reports.alerts import names_near
+    from nbflow.deploying.reports.alerts import names_near
     from nbflow.storage import alerts, opened
 
     what, name = ("flow", flow) if flow is not None else ("deployment", deployment)
@@ -105,7 +105,7 @@ def _hint(flow: str | None, deployment: str | None, db: str | None) -> None:
 
 def remove(name: Name, db: Db = None) -> None:
     """Remove an alert, and the record of its incidents."""
-    from nbflow.promote.reports.alerts import remove_alert
+    from nbflow.deploying.reports.alerts import remove_alert
 
     remove_alert(name, db)
     typer.echo(f"Alert {name} is removed.")
@@ -113,7 +113,7 @@ def remove(name: Name, db: Db = None) -> None:
 
 def list_(db: Db = None, as_json: Json = False) -> None:
     """List the alerts: what is told to whom."""
-    from nbflow.promote.reports.alerts import alerts
+    from nbflow.deploying.reports.alerts import alerts
 
     found = alerts(db)
     if as_json:
@@ -129,8 +129,8 @@ def list_(db: Db = None, as_json: Json = False) -> None:
 
 def try_(name: Name, db: Db = None) -> None:
     """Tell all addressees of an alert that it works, now and from here."""
-    from nbflow.promote.reports.alerts import find_alert
-    from nbflow.promote.reports.telling import send_test
+    from nbflow.deploying.reports.alerts import find_alert
+    from nbflow.deploying.reports.telling import send_test
 
     found = send_test(find_alert(name, db))
     for addressee, error in found:

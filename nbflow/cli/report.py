@@ -17,8 +17,8 @@ from nbflow.model.errors import ConfigError
 from nbflow.views.words import one_line
 
 if TYPE_CHECKING:
+    from nbflow.deploying.reports.period import Period
     from nbflow.model.deployments import MailingRecord
-    from nbflow.promote.reports.period import Period
 
 PeriodName = Annotated[str, typer.Option("--period", metavar="KIND", help="day, week or month: the latest one.")]
 Zone = Annotated[
@@ -71,7 +71,7 @@ def report(
     """
     if context.invoked_subcommand is not None:
         return
-    from nbflow.promote.reports import addresses, sending
+    from nbflow.deploying.reports import addresses, sending
     from nbflow.storage import opened
 
     people = addresses.addresses(to) if to else []
@@ -92,7 +92,7 @@ def _period(
     kind: str, *, date: str | None, since: str | None, until: str | None, zone: str | None, now: float
 ) -> Period:
     from nbflow.client import filters
-    from nbflow.promote.reports import period as periods
+    from nbflow.deploying.reports import period as periods
     from nbflow.queue import zones
 
     where = zone or zones.local_name()
@@ -136,7 +136,7 @@ def schedule(
     A scheduler and a worker have to run (nbflow up), and the worker needs the mail server's URL: NBFLOW_SMTP.
     """
     from nbflow import settings
-    from nbflow.promote.reports.sending import schedule_report
+    from nbflow.deploying.reports.sending import schedule_report
 
     kinds = [kind for kind, asked in (("day", daily), ("week", weekly), ("month", monthly)) if asked] or ["week"]
     if len(kinds) > 1:
@@ -181,7 +181,7 @@ def resend(
 
     It has the same Message-ID: a mailbox that has it already drops it.
     """
-    from nbflow.promote.reports import sending
+    from nbflow.deploying.reports import sending
     from nbflow.storage import opened
 
     record = sending.resend(opened.database(db, create=False), key)

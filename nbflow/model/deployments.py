@@ -65,7 +65,7 @@ class MailingRecord(NamedTuple):
 
     key: str  # of the report and its period, or of the incident
     kind: str  # "report" or "alert"
-    state: str  # "pending", "sending", "sent", "failed", "doubtful" (see nbflow.promote.reports.outbox) or "held"
+    state: str  # "pending", "sending", "sent", "failed", "doubtful" (see nbflow.deploying.reports.outbox) or "held"
     recipients: str  # JSON list of addresses or URLs
     subject: str
     message_id: str

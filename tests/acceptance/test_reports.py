@@ -9,9 +9,9 @@ from datetime import datetime
 import pytest
 
 from nbflow import configure, flow, step
-from nbflow.promote.reports import alerts
-from nbflow.promote.reports.alerts import add_alert
-from nbflow.promote.reports.sending import resend, schedule_report
+from nbflow.deploying.reports import alerts
+from nbflow.deploying.reports.alerts import add_alert
+from nbflow.deploying.reports.sending import resend, schedule_report
 from nbflow.queue.job import Job
 from nbflow.queue.schedule import Schedule
 from nbflow.storage import alerts as stored

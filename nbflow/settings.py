@@ -13,7 +13,7 @@ import re
 import threading
 import tomllib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol, get_args, get_type_hints, runtime_checkable
 from urllib.parse import urlsplit
@@ -63,6 +63,9 @@ class Settings:
     job_soft_timeout: float | None = None  # seconds after which SoftTimeoutError is raised in a job
     job_retries: int = 0  # further tries of a job that fails or times out, if nothing else is said
     worker_hooks: str | None = None  # module:Class of what workers do around jobs; see nbflow.queue.hooks
+    smtp: str | None = None  # URL of the mail server: smtp://user@host:587, smtps://..., ?starttls=
+    smtp_password: str | None = field(default=None, repr=False)  # or "secret:NAME"
+    mail_from: str | None = None  # address that mails are from; default: the user of the mail server
     lock_timeout: float = 30.0  # seconds to wait for a database that another process has locked
 
     def artifacts_of(self, db: str | None = None) -> str:
@@ -84,6 +87,7 @@ class Settings:
 
 _NAMES = tuple(field.name for field in dataclasses.fields(Settings))
 _POSITIVE = frozenset({"workers", "max_value_size", "max_inputs_size"})
+_HIDDEN = frozenset({"smtp_password"})
 _SIZES = frozenset({"inline_limit", "max_value_size", "max_inputs_size"})
 
 _changes: dict[str, Any] = {}
@@ -287,6 +291,7 @@ def _bytes(name: str, text: str, source: str) -> int:
 
 
 def _wrong(name: str, value: object, source: str) -> ConfigError:
+    value = "***" if name in _HIDDEN else value
     return ConfigError(f"{source} sets {name} to {value!r}; it has to be {_allowed(name)}.")
 
 

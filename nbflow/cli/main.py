@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from nbflow.cli import (
+    alerts,
     listen,
     logs,
     maintenance,
@@ -19,6 +20,7 @@ from nbflow.cli import (
     queue_jobs,
     queue_up,
     queue_worker,
+    report,
     run,
     schedules,
     show,
@@ -69,6 +71,8 @@ listen.add_to(app)
 triggers.add_to(app)
 testing.add_to(app)
 why.add_to(app)
+report.add_to(app)
+alerts.add_to(app)
 
 
 def _version(asked: bool) -> None:

@@ -70,11 +70,35 @@ class MailingRecord(NamedTuple):
 
     key: str  # of the report and its period, or of the incident
     kind: str  # "report" or "alert"
-    state: str  # "pending", "sent" or "failed"
-    recipients: str  # JSON list
+    state: str  # "pending", "sending", "sent", "failed", "doubtful" (see nbflow.deploying.reports.outbox) or "held"
+    recipients: str  # JSON list of addresses or URLs
     subject: str
     message_id: str
     attempts: int
     created_at: float
     sent_at: float | None
-    error: str | None
+    error: str | None  # while it is "sending": JSON, who sends it
+
+
+class AlertRecord(NamedTuple):
+    """Who is told when something fails or is late."""
+
+    name: str
+    flow: str | None  # only of this flow
+    deployment: str | None  # only of this deployment; if both are None: of any flow
+    options: str  # JSON: who is told, and of what
+    created_at: float
+
+
+class IncidentRecord(NamedTuple):
+    """Something that went wrong: from its first failure until the next success."""
+
+    alert: str
+    id: str  # what it began with: "failed RUN TIME" or "late SCHEDULE TIME started"
+    subject: str  # the flow or deployment
+    kind: str  # "failed" or "late"
+    began_at: float
+    run: str | None  # that it began with
+    details: str  # JSON: what is told of it
+    ended_at: float | None
+    ended_by: str | None  # the run that succeeded

@@ -86,6 +86,8 @@ deployment_versions = _table("deployment_versions", deploying.DeploymentVersionR
 triggers = _table("triggers", deploying.TriggerRecord, "deployment", "name")
 trigger_firings = _table("trigger_firings", deploying.TriggerFiringRecord, "deployment", "key", widths={"key": _NAME})
 mailings = _table("mailings", deploying.MailingRecord, "key", width=_NAME)
+alerts = _table("alerts", deploying.AlertRecord, "name")
+incidents = _table("incidents", deploying.IncidentRecord, "alert", "id", widths={"id": _NAME})
 
 
 def _partial(name: str, condition: str, *columns: Column[Any]) -> None:

@@ -21,6 +21,7 @@ def upgrade() -> None:
     op.create_index("runs_untold", "runs", ["finished_at"], sqlite_where=where, postgresql_where=where)
     _create_deployments()
     _create_triggers()
+    _create_alerts()
     op.create_table(
         "mailings",
         sa.Column("key", sa.String(255), primary_key=True),
@@ -97,3 +98,26 @@ def _create_triggers() -> None:
     where = sa.text("waits = 1")
     op.create_index("trigger_firings_waiting", "trigger_firings", ["deployment"], sqlite_where=where,
                     postgresql_where=where)  # fmt: skip
+
+
+def _create_alerts() -> None:
+    op.create_table(
+        "alerts",
+        sa.Column("name", sa.String(64), primary_key=True),
+        sa.Column("flow", sa.Text(), nullable=True),
+        sa.Column("deployment", sa.Text(), nullable=True),
+        sa.Column("options", sa.Text(), nullable=False),
+        sa.Column("created_at", sa.Float(53), nullable=False),
+    )
+    op.create_table(
+        "incidents",
+        sa.Column("alert", sa.String(64), primary_key=True),
+        sa.Column("id", sa.String(255), primary_key=True),
+        sa.Column("subject", sa.Text(), nullable=False),
+        sa.Column("kind", sa.Text(), nullable=False),
+        sa.Column("began_at", sa.Float(53), nullable=False),
+        sa.Column("run", sa.Text(), nullable=True),
+        sa.Column("details", sa.Text(), nullable=False),
+        sa.Column("ended_at", sa.Float(53), nullable=True),
+        sa.Column("ended_by", sa.Text(), nullable=True),
+    )

@@ -9,7 +9,20 @@ from typing import Annotated
 
 import typer
 
-from nbflow.cli import logs, maintenance, queue, queue_jobs, queue_up, queue_worker, run, schedules, show, testing, why
+from nbflow.cli import (
+    declarative,
+    logs,
+    maintenance,
+    queue,
+    queue_jobs,
+    queue_up,
+    queue_worker,
+    run,
+    schedules,
+    show,
+    testing,
+    why,
+)
 from nbflow.cli.codes import INTERRUPTED, exit_code
 from nbflow.cli.output import note
 from nbflow.model import errors
@@ -19,6 +32,7 @@ _HELP = """Run notebooks and functions as flows: side by side, recorded, and res
 
 [bold]nbflow run analysis.ipynb -p rate=0.1[/bold]   a notebook; writes analysis.executed.ipynb\n
 [bold]nbflow run flows.py:training[/bold]            a function with @flow\n
+[bold]nbflow run training.yaml[/bold]                steps that are declared; nbflow validate finds mistakes\n
 [bold]nbflow show last[/bold]                        what became of it\n
 [bold]nbflow resume last[/bold]                      go on after a failure; finished steps are kept
 """
@@ -49,6 +63,7 @@ queue_jobs.add_to(app)
 schedules.add_to(app)
 testing.add_to(app)
 why.add_to(app)
+declarative.add_to(app)
 
 
 def _version(asked: bool) -> None:

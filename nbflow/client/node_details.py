@@ -62,6 +62,8 @@ def group_details(name: str, records: Sequence[TaskRecord]) -> Details:
 def _facts(record: TaskRecord, attempts: Sequence[AttemptRecord]) -> Iterator[tuple[str, str]]:
     if record.error_type is not None:
         yield "error", plain(f"{record.error_type}: {record.error_message}")
+    elif record.error_message is not None:
+        yield "why", plain(record.error_message)
     if record.started_at is not None:
         yield "started", _clock(record.started_at)
         if record.finished_at is not None:
@@ -137,6 +139,9 @@ def _told_code(task: Task) -> tuple[str, str, str]:
     try:
         if task.record.kind == "cells":
             return "", _cells(task), ""
+        declared = getattr(task.run.flow_function, "described", None)  # of a flow that is no function of Python
+        if declared is not None:
+            return declared(task.record.key)
         function = _function(task.run, task.record.name)
     except Exception:  # the user's modules are imported for it, and may raise anything
         return "", "", ""

@@ -88,7 +88,10 @@ class Task:
         if payload is None or payload.inputs is None:
             raise TaskError(f"The inputs of {self.key} are stored when it is finished; it is {self.state}.")
         siblings = {task.record.seq: task for task in self.run.tasks()}
-        upstream = [values.get(siblings[seq]._stored()) for seq in json.loads(self.record.upstream)]
+        upstream = [
+            values.get(siblings[seq]._stored()) if siblings[seq].state is State.SUCCEEDED else None
+            for seq in json.loads(self.record.upstream)
+        ]
         args, kwargs = values.unpack(values.unseal_stored(payload.inputs), upstream)
 
         def resolved(value: Any) -> Any:

@@ -46,6 +46,9 @@ def version_record(spec: FlowSpec, values: ValueStore, now: float) -> FlowVersio
 
 
 def _source(spec: FlowSpec) -> str | None:
+    text = getattr(spec.function, "source", None)  # of a flow that is no Python
+    if isinstance(text, str):
+        return text
     try:
         return inspect.getsource(spec.function)
     except (OSError, TypeError):

@@ -141,7 +141,8 @@ def _told_code(task: Task) -> tuple[str, str, str]:
             return "", _cells(task), ""
         declared = getattr(task.run.flow_function, "described", None)  # of a flow that is no function of Python
         if declared is not None:
-            return declared(task.record.key)
+            found: tuple[str, str, str] = declared(task.record.key)
+            return found
         function = _function(task.run, task.record.name)
     except Exception:  # the user's modules are imported for it, and may raise anything
         return "", "", ""

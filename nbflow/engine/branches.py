@@ -74,7 +74,7 @@ def finish(frame: Frame, needed: Mapping[str, Placeholder], others: Sequence[Pla
     """Return when all have ended. Raises the earliest error of `needed`; those of `others` count as looked at."""
     tasks = [task_of(each) for each in needed.values()]
     spared = [task_of(each) for each in others]
-    frame.engine.wait(tuple([*tasks, *spared]))
+    frame.engine.wait((*tasks, *spared))
     forgiven = {id(task.failure.cause) for task in spared if task.failure is not None}
     for task in (*tasks, *spared):
         if task.failure is not None:

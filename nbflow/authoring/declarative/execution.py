@@ -68,8 +68,8 @@ class PipelineFunction:
         if step is None:
             return "", "", ""
         if inner:
-            described = getattr(getattr(getattr(step.operator, "target", None), "spec", None), "function", None)
-            return described.described(inner) if hasattr(described, "described") else ("", "", "")
+            function = getattr(getattr(getattr(step.operator, "target", None), "spec", None), "function", None)
+            return function.described(inner) if isinstance(function, PipelineFunction) else ("", "", "")
         return doc_of(step), code_of(step), ""
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from nbflow.authoring.declarative.references import write
@@ -45,6 +45,16 @@ class Node:
         if other._outcome is not None and other._outcome not in mine:
             mine.append(other._outcome)
         self._data["depends_on"] = found
+
+    def after_what(self, said: Any) -> None:
+        """Depend on a step, on the step of a name, or on the steps of {step or name: outcomes}."""
+        if isinstance(said, Mapping):
+            for key, outcomes in said.items():
+                name = key.name if isinstance(key, Node) else str(key)
+                for outcome in [outcomes] if isinstance(outcomes, str) or outcomes is None else outcomes or [None]:
+                    self.after(Node(name, {}, outcome))
+        else:
+            self.after(said if isinstance(said, Node) else Node(str(said), {}))
 
     def __rshift__(self, other: Any) -> Any:
         """All of `other` come after this."""

@@ -110,9 +110,13 @@ class Pipeline(Flow[..., Any]):
         if operator.target_setting is not None and not isinstance(does, Operator):
             settings = does  # the object itself, which becomes module:name
         group = {"group": self._group} if self._group else {}
+        before = said.pop("depends_on", ())
         data = {operator.kind: settings, **group, **{key: _written(value) for key, value in said.items()}}
         self._data["steps"][name] = data
-        return Node(name, data)
+        made = Node(name, data)
+        for each in before if isinstance(before, (list, tuple, set, frozenset)) else [before]:
+            made.after_what(each)
+        return made
 
     @contextmanager
     def group(self, name: str) -> Iterator[None]:
@@ -221,5 +225,5 @@ def from_dict(data: Mapping[str, Any], /) -> Pipeline:
 
     Raises PipelineError, which lists all mistakes, or CycleError.
     """
-    name = data.get("name", "flow") if isinstance(data, Mapping) else "flow"
+    name = data.get("name", "flow")
     return Pipeline.of(read(data, f"flow {name!r}"))

@@ -60,10 +60,13 @@ class Problems:
         """`file`: what the flow is called in messages. `place`: where a path of keys stands in it."""
         self.file = file
         self.found: list[Problem] = []
+        self.spoilt: set[Path] = set()  # where something could not be read, so that nothing more is said of it
         self._place = place
 
     def add(self, path: Path, message: str, kind: str = "definition") -> None:
         """Note a mistake, once."""
+        if path in self.spoilt and kind != "syntax":
+            return
         problem = Problem(message, path, self._place(path), kind)
         if problem not in self.found:
             self.found.append(problem)

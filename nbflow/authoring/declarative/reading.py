@@ -129,6 +129,8 @@ class _Reader:
         path: Path = ("steps", name)
         kind = next(kind for kind in kinds() if kind in given)
         operator = self._operator(kind, given[kind])
+        for where, message in operator.check():
+            self.problems.add((*path, kind, *where), message)
         given_options = {key: value for key, value in given.items() if key not in _STEP and key != kind}
         defaults = {} if operator.lasts() or kind == "flow" else self.data.get("defaults") or {}
         return StepDefinition(

@@ -48,12 +48,15 @@ def write(name: str, *path: str) -> str:
     return f"${{{{ {'.'.join((name, *path))} }}}}"
 
 
+def between_braces(text: str) -> list[str]:
+    """What stands between the braces of all references in a text, unread."""
+    return [match[2] for match in _REFERENCE.finditer(text) if not match[1]]
+
+
 def found_in(value: Any) -> Iterator[Reference]:
     """All references in a value made of dicts, lists and texts. Raises DefinitionError for one that cannot be read."""
     if isinstance(value, str):
-        for match in _REFERENCE.finditer(value):
-            if not match[1]:
-                yield parse(match[2])
+        yield from map(parse, between_braces(value))
     elif isinstance(value, Mapping):
         for key, item in value.items():
             yield from found_in(key)

@@ -90,8 +90,7 @@ def _merged(old: Pipeline, new: Mapping[str, Any]) -> dict[str, Any]:
     for name, step in old.definition.steps.items():
         operator = step.operator
         if operator.bound is not None:  # the object itself: its name need not be importable
-            alone = operator.target_setting == operator.kind
-            before["steps"][name][operator.kind] = (
-                operator.bound if alone else {**operator.settings, operator.target_setting: operator.bound}
-            )
+            setting = str(operator.target_setting)
+            whole = {**operator.settings, setting: operator.bound}
+            before["steps"][name][operator.kind] = operator.bound if setting == operator.kind else whole
     return {**before, **new, "steps": {**before["steps"], **new["steps"]}}

@@ -43,6 +43,13 @@ def schema() -> dict[str, Any]:
     return found
 
 
+@functools.lru_cache(maxsize=4)
+def _validator(_kinds: tuple[str, ...]) -> Any:
+    from jsonschema import Draft202012Validator
+
+    return Draft202012Validator(schema())
+
+
 class Plain:
     """Turns what is written in Python into data, and keeps the functions that stand in it."""
 
@@ -80,10 +87,7 @@ class Plain:
 
 def check(data: Any, problems: Problems) -> None:
     """Note everything in which `data` does not have the shape of a flow."""
-    from jsonschema import Draft202012Validator
-
-    validator = Draft202012Validator(schema())
-    for error in validator.iter_errors(data):
+    for error in _validator(tuple(kinds())).iter_errors(data):
         if error.validator == "oneOf":
             _check_kinds(tuple(error.absolute_path), error.instance, problems)
             continue
@@ -96,7 +100,7 @@ def _check_kinds(path: Path, step: Any, problems: Problems) -> None:
     if not isinstance(step, Mapping):
         return  # told already
     known = list(kinds())
-    found = [kind for kind in known if kind in step]
+    found = [kind for kind in step if kind in known]
     if len(found) > 1:
         problems.add(
             (*path, found[1]), f"step {path[-1]!r} is to do two things, {found[0]} and {found[1]}; make two steps."

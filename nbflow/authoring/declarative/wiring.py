@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
@@ -70,12 +71,12 @@ class Wiring:
     def _references(self, value: Any, path: Path) -> list[str]:
         found: list[str] = []
         for where, text in _texts(value, path):
-            try:
-                named = list(references.found_in(text))
-            except NbflowError as error:
-                self.problems.add(where, str(error))
-                continue
-            for reference in named:
+            for inner in references.between_braces(text):
+                try:
+                    reference = references.parse(inner)
+                except NbflowError as error:
+                    self.problems.add(where, str(error))
+                    continue
                 self._check_reference(reference, where)
                 if reference.name in self.steps:
                     found.append(reference.name)
@@ -186,7 +187,7 @@ class Wiring:
             if each.name not in inputs and each.name in (*needed, *self.parameters):
                 inputs[each.name] = references.write(each.name)
         missing = [each.name for each in taken if each.name not in inputs and each.default is each.empty]
-        used = {reference.name for reference in references.found_in([inputs, dict(step.operator.settings)])}
+        used = _names_in([inputs, dict(step.operator.settings)])
         free = [name for name in needed if name not in used]
         if len(missing) == 1 and len(needed) == 1 and free:
             inputs[missing.pop()] = references.write(free.pop())
@@ -207,6 +208,16 @@ class Wiring:
                 told = hint(name, known, "It takes") or "It takes none."
                 path = ("steps", step.name, "inputs", name)
                 self.problems.add(path, f"{step.operator.settings.get(step.operator.kind)} takes no {name!r}. {told}")
+
+
+def _names_in(value: Any) -> set[str]:
+    """Names that references in a value begin with; those that cannot be read are told elsewhere."""
+    found = set()
+    for _, text in _texts(value, ()):
+        for inner in references.between_braces(text):
+            with suppress(NbflowError):
+                found.add(references.parse(inner).name)
+    return found
 
 
 def _texts(value: Any, path: Path) -> Iterator[tuple[Path, str]]:

@@ -90,7 +90,7 @@ class _Reader:
     """Turns nodes into data."""
 
     def __init__(self, problems: Problems) -> None:
-        self.document = Document(None, {})
+        self.document = Document(None, {(): Place(1, 1)})
         self._problems = problems
         self._open: set[int] = set()  # nodes that are being read, by id
         self._count = 0
@@ -143,6 +143,8 @@ class _Reader:
                 self._tell(key, here, f"the key {key.value!r} is here twice; the first is in line {first.line}.")
                 continue
             self.document.places[here] = _place(key)
+            if isinstance(value, yaml.ScalarNode):
+                self.document.places.setdefault((*here, value.value), _place(value))
             found[key.value] = self.read(value, here)
         return {**{key: item for key, item in merged.items() if key not in found}, **found}
 
@@ -170,6 +172,7 @@ class _Reader:
         key = (*path, f"at {node.start_mark.index}")
         self.document.places[key] = _place(node)
         self._problems.add(key, message, "syntax")
+        self._problems.spoilt.add(path)
 
 
 def plain_value(text: str) -> Any:
@@ -195,21 +198,18 @@ def _doubt(text: str) -> str | None:
     if _LEADING_ZERO.match(text):
         return f'{text} is another number to some readers of YAML than to others. Write "{text}", or a decimal number.'
     if _GROUPED.match(text):
-        return f'{text} is a number to some readers of YAML and a text to others. Write {text.replace("_", "")}, or "{text}".'
+        number = text.replace("_", "")
+        return f'{text} is a number to some readers of YAML and a text to others. Write {number}, or "{text}".'
     if _NO_NUMBER.match(text):
         return f'{text} is no number that can be kept in JSON. Leave it out, or write "{text}" for the text.'
     return None
 
 
-class _Dumper(yaml.SafeDumper):
-    """Writes what `parse` reads back."""
-
-    def ignore_aliases(self, data: Any) -> bool:
-        """Everything is written out."""
-        return True
+# Writes what `parse` reads back; everything is written out, without aliases.
+_Dumper: Any = type("_Dumper", (yaml.SafeDumper,), {"ignore_aliases": lambda self, data: True})
 
 
-def _written(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
+def _written(dumper: Any, text: str) -> Any:
     style = None
     if "\n" in text and not any(line != line.rstrip() for line in text.splitlines()):
         style = "|"

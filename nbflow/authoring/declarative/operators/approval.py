@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from nbflow.authoring.declarative.operators.base import Operator, Outcome
+from nbflow.authoring.declarative.operators.base import Operator, Outcome, wrong_durations
 from nbflow.authoring.patterns import receive
 from nbflow.engine.frames import FRAME
 from nbflow.model.errors import StepTimeoutError
@@ -28,6 +28,10 @@ class Approval(Operator, kind="approval", main="message"):
 
     labels = (APPROVED, REJECTED)
     passing = APPROVED
+
+    def check(self) -> Iterator[tuple[tuple[str, ...], str]]:
+        """Whether its time limit is one."""
+        return wrong_durations(self.settings, ("timeout",))
 
     def lasts(self) -> bool:
         """A person may take days."""

@@ -12,14 +12,15 @@ In YAML it is then a step with `greet: world`. Other packages bring theirs by th
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from importlib.metadata import entry_points
 from typing import Any, ClassVar
 
 from nbflow.authoring.declarative.problems import hint
-from nbflow.authoring.declarative.references import Reference, fill
+from nbflow.authoring.declarative.references import Reference, between_braces, fill
 from nbflow.model.errors import DefinitionError, NbflowError
+from nbflow.queue.cron import seconds
 from nbflow.values.identity import code_digest
 
 GROUP = "nbflow.operators"
@@ -73,6 +74,10 @@ class Operator:
         """Do it, and return the step's value. Both mappings have no references any more."""
         raise NotImplementedError
 
+    def check(self) -> Iterator[tuple[tuple[str, ...], str]]:
+        """What is wrong with the settings, though their shape is right: where in them, and a message."""
+        yield from ()
+
     def load(self, name: str) -> Any:
         """The object that its `target_setting` names. Raises DefinitionError."""
         raise NotImplementedError
@@ -96,6 +101,20 @@ class Operator:
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({', '.join(f'{name}={value!r}' for name, value in self.settings.items())})"
+
+
+def wrong_durations(settings: Mapping[str, Any], *paths: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], str]]:
+    """Those of the settings at `paths` that are no durations; one with a reference is seen when it runs."""
+    for path in paths:
+        found: Any = settings
+        for key in path:
+            found = found.get(key) if isinstance(found, Mapping) else None
+        if found is None or (isinstance(found, str) and between_braces(found)):
+            continue
+        try:
+            seconds(found)
+        except NbflowError as error:
+            yield path, str(error)
 
 
 def operator(

@@ -8,11 +8,12 @@ import math
 import urllib.error
 import urllib.parse
 import urllib.request
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from email.message import Message
 from http.client import HTTPException, HTTPMessage
 from typing import IO, Any
 
-from nbflow.authoring.declarative.operators.base import Operator, OperatorError
+from nbflow.authoring.declarative.operators.base import Operator, OperatorError, wrong_durations
 from nbflow.authoring.declarative.references import Reference, follow
 from nbflow.authoring.patterns import sleep, wait
 from nbflow.authoring.step import Step
@@ -38,6 +39,13 @@ class Http(Operator, kind="http", main="url"):
 
     has_steps = True
 
+    def check(self) -> Iterator[tuple[tuple[str, ...], str]]:
+        """Whether it says one thing to send, and durations are some."""
+        bodies = [name for name in ("json", "form", "body") if name in self.settings]
+        if len(bodies) > 1:
+            yield (bodies[1],), f"a request sends one thing, not {' and '.join(bodies)}."
+        yield from wrong_durations(self.settings, ("poll", "every"), ("poll", "timeout"))
+
     def lasts(self) -> bool:
         """A request that is repeated waits in between."""
         return "poll" in self.settings
@@ -49,7 +57,7 @@ class Http(Operator, kind="http", main="url"):
             return request(settings)
         pace = seconds(poll.get("every", _EVERY))
         limit = seconds(poll["timeout"]) if "timeout" in poll else math.inf
-        ask = Step(StepSpec("request", request)).with_options(**self.options)
+        ask: Step[..., Any] = Step(StepSpec("request", request)).with_options(**self.options)
         looks = 0
         while True:
             answer = wait(ask({name: value for name, value in settings.items() if name != "poll"}))
@@ -116,7 +124,7 @@ def _body(settings: Mapping[str, Any]) -> tuple[bytes | None, str | None]:
     return (body, "application/octet-stream") if isinstance(body, bytes) else (str(body).encode(), "text/plain")
 
 
-def _taken(status: int, headers: HTTPMessage, body: bytes, settings: Mapping[str, Any], what: str) -> Any:
+def _taken(status: int, headers: Message, body: bytes, settings: Mapping[str, Any], what: str) -> Any:
     expected: Sequence[int] | None = settings.get("expect")
     text = body.decode(headers.get_content_charset() or "utf-8", errors="replace")
     if status not in expected if expected else not 200 <= status <= 299:

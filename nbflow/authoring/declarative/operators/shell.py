@@ -23,7 +23,7 @@ _LOOK = 0.1  # seconds after which it is seen whether the step is to end
 _GRACE = 3.0  # seconds from SIGTERM to SIGKILL
 _TAIL = 2_000  # characters of the last output that an error tells
 # Ends a command's group when the process that started it is gone: only then does the pipe end.
-_GUARD = 'read -r _ || kill -KILL -- "-$1" 2>/dev/null'
+_GUARD = 'read -r _ || kill -s KILL -- "-$1" 2>/dev/null'
 
 
 class Shell(Operator, kind="shell", main="command"):

@@ -8,20 +8,22 @@ from __future__ import annotations
 import functools
 import glob
 import math
-from collections.abc import Callable
-from datetime import datetime, timedelta
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
 from datetime import time as time_of_day
 from typing import Any
 
-from nbflow.authoring.declarative.operators.base import Operator
+from nbflow.authoring.declarative.operators.base import Operator, wrong_durations
 from nbflow.authoring.declarative.operators.functions import load
+from nbflow.authoring.declarative.references import between_braces
 from nbflow.authoring.patterns import now, receive, sleep, wait
 from nbflow.authoring.step import Step
-from nbflow.model.errors import DefinitionError, StepTimeoutError
+from nbflow.model.errors import DefinitionError, NbflowError, StepTimeoutError
 from nbflow.model.specs import StepSpec
 from nbflow.queue import zones
 from nbflow.queue.cron import seconds
 
+_WAYS = ("for", "until", "signal", "file", "function")
 _EVERY = 10.0  # seconds between two looks
 
 
@@ -29,13 +31,27 @@ class Wait(Operator, kind="wait", main="for"):
     """Wait for something, without a place on a worker.
 
     Settings: `for` a while (30, "10m"), `until` a date or a time of the day ("08:00", in zone `tz`), a `signal`, a
-    `file` (a path or pattern), or a `function` (module:name) that returns something true at last. The value is the signal's, the list of files, or what the function returned. `every` says how often to look, and
-    `timeout` how long; then the step fails with StepTimeoutError.
+    `file` (a path or pattern), or a `function` (module:name) that returns something true at last. `every` says how
+    often to look, and `timeout` how long; then the step fails with StepTimeoutError. The value is the signal's, the
+    list of files, or what the function returned.
     """
 
     target_setting = "function"
     has_steps = True
     target: Callable[..., Any]
+
+    def check(self) -> Iterator[tuple[tuple[str, ...], str]]:
+        """Whether it waits for one thing, and times are some."""
+        ways = [way for way in _WAYS if way in self.settings]
+        if len(ways) != 1:
+            yield (), f"a step waits for one of {', '.join(_WAYS)}, not {' and '.join(ways) or 'none of them'}."
+        yield from wrong_durations(self.settings, ("for",), ("every",), ("timeout",))
+        until = self.settings.get("until")
+        if isinstance(until, str) and not between_braces(until):
+            try:
+                moment(until, self.settings.get("tz"), datetime.now(UTC))
+            except NbflowError as error:
+                yield ("tz" if "zone" in str(error) else "until",), str(error)
 
     def load(self, name: str) -> Any:
         """The function of this name."""
@@ -69,7 +85,7 @@ class Wait(Operator, kind="wait", main="for"):
         self, function: Callable[..., Any], args: tuple[Any, ...], settings: dict[str, Any], limit: float | None
     ) -> Any:
         pace = seconds(settings.get("every", _EVERY))
-        look = Step(StepSpec("look", function)).with_options(**self.options)
+        look: Step[..., Any] = Step(StepSpec("look", function)).with_options(**self.options)
         looks = 0
         while True:
             found = wait(look(*args))

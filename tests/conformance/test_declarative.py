@@ -1,4 +1,4 @@
-"""The training workflow of eight steps: four forms that are equal, on all four paths, on every executor and database."""
+"""The training workflow of eight steps: four equal forms, on all four paths, on every executor and database."""
 
 from __future__ import annotations
 

@@ -319,7 +319,7 @@ def greet() -> Iterator[None]:
 def test_an_own_operator_is_a_word_in_steps() -> None:
     assert value_of({"greet": "${{ given }}"}) == "Hello x"
     assert value_of({"greet": {"name": "you", "loud": True}}) == "HELLO YOU"
-    with pytest.raises(DefinitionError, match="'greet' cannot have 'lout'. Did you mean 'loud'"):
+    with pytest.raises(DefinitionError, match=r"'greet' cannot have 'lout'\. Did you mean 'loud'"):
         run_of({"greet": {"name": "you", "lout": True}})
 
 

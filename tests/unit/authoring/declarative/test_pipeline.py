@@ -256,7 +256,7 @@ def test_a_dry_run_goes_the_way_with_fakes() -> None:
     bad = made.dry_run({"check": "bad", "fails": RuntimeError("no")})
     assert bad.states["fails"] == "failed"
     assert str(bad.error) == "no"
-    with pytest.raises(UnknownStepError, match="no step 'chek' to fake. Did you mean 'check'"):
+    with pytest.raises(UnknownStepError, match=r"no step 'chek' to fake\. Did you mean 'check'"):
         made.dry_run({"chek": 1})
 
 

@@ -34,8 +34,8 @@ def test_a_scalar_is_what_the_core_schema_says(text: str, value: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["NO", "no", "y", "N", "On", "off", "YES", "08:00", "8:00", "1:30:00", "1:30.5", "010", "0o17", "0x1F", "-01",
-             "1_000", ".inf", "-.Inf", ".NaN"],
+    "text", ["NO", "no", "y", "N", "On", "off", "YES", "08:00", "8:00", "1:30:00", "1:30.5", "010", "0o17", "0x1F",
+             "-01", "1_000", ".inf", "-.Inf", ".NaN"],
 )  # fmt: skip
 def test_a_scalar_that_readers_disagree_on_is_refused(text: str) -> None:
     problems = Problems("test")

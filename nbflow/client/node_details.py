@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
+from nbflow.client.functions import flow_function
 from nbflow.engine import loader
 from nbflow.model.errors import NbflowError
 from nbflow.model.records import AttemptRecord, LogRecord, TaskRecord
@@ -139,7 +140,7 @@ def _told_code(task: Task) -> tuple[str, str, str]:
     try:
         if task.record.kind == "cells":
             return "", _cells(task), ""
-        declared = getattr(task.run.flow_function, "described", None)  # of a flow that is no function of Python
+        declared = getattr(flow_function(task.run), "described", None)  # of a flow that is no function of Python
         if declared is not None:
             found: tuple[str, str, str] = declared(task.record.key)
             return found

@@ -303,13 +303,7 @@ class Run:
     def notebook_function(self) -> Any:
         """The flow function of a notebook's run as it was stored, with the notebook in it; None for other flows."""
         version = self._version()
-        return self.flow_function if version is not None and version.kind == "notebook" else None
-
-    @property
-    def flow_function(self) -> Any:
-        """The flow function as it was stored with the run; None if it could not be stored."""
-        version = self._version()
-        if version is None or version.code is None:
+        if version is None or version.kind != "notebook" or version.code is None:
             return None
         return self._values.get(self._values.unseal_stored(version.code)).function
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from nbflow.authoring.declarative.operators.base import Operator, Outcome, wrong_durations
 from nbflow.authoring.patterns import receive
+from nbflow.client.functions import flow_function
 from nbflow.engine.frames import FRAME
 from nbflow.model.errors import StepTimeoutError
 from nbflow.model.states import State
@@ -58,8 +59,7 @@ def signal_of(path: str) -> str:
 def gates(run: Run) -> dict[str, bool]:
     """The gates of a run by name, and whether each waits for an answer; those of sub-flows as "subflow.gate"."""
     found: dict[str, bool] = {}
-    function = run.flow_function
-    definition = getattr(function, "definition", None)
+    definition = getattr(flow_function(run), "definition", None)
     for step in definition.steps.values() if definition is not None else ():
         found |= dict.fromkeys(_inside(step, ""), False)
     for task in run.tasks():

@@ -13,7 +13,7 @@ import selectors
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Mapping, Sequence
 from typing import IO, Any
 
 from nbflow.authoring.declarative.operators.base import Lookup, Operator, OperatorError, Outcome
@@ -22,8 +22,9 @@ from nbflow.authoring.declarative.references import Reference, fill, replace
 _LOOK = 0.1  # seconds after which it is seen whether the step is to end
 _GRACE = 3.0  # seconds from SIGTERM to SIGKILL
 _TAIL = 2_000  # characters of the last output that an error tells
-# Ends a command's group when the process that started it is gone: only then does the pipe end.
-_GUARD = 'read -r _ || kill -s KILL -- "-$1" 2>/dev/null'
+# Leads the group of a command and its children, and ends it when the process that started it is gone or wants it to:
+# then the pipe ends without a word.
+_GUARD = "trap '' TERM INT HUP; read -r _ || kill -s KILL -- -$$"
 
 
 class Shell(Operator, kind="shell", main="command"):
@@ -57,15 +58,8 @@ class Shell(Operator, kind="shell", main="command"):
             name: _text(value) for part in (inputs, settings.get("env", {})) for name, value in part.items()
         }
         command: str | Sequence[str] = settings["command"]
-        try:
-            process = subprocess.Popen(
-                ["/bin/sh", "-c", command] if isinstance(command, str) else command,
-                stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-                env=environment, cwd=settings.get("cwd"), start_new_session=True,
-            )  # fmt: skip
-        except OSError as error:
-            raise OperatorError(f"{command!r} cannot be started: {error.strerror}: {error.filename}.") from error
-        with _ended(process):
+        with _Group() as group:
+            process = group.start(command, environment, settings.get("cwd"))
             output, errors = _read(process)
             code = process.wait()
         labels = {int(known): label for known, label in (settings.get("exit_codes") or {}).items()}
@@ -83,38 +77,47 @@ def _text(value: Any) -> str:
     return str(value)
 
 
-@contextlib.contextmanager
-def _ended(process: subprocess.Popen[bytes]) -> Iterator[None]:
-    """See to it that nothing of the command's group is left when the block is left early, or this process dies."""
-    guard = subprocess.Popen(
-        ["/bin/sh", "-c", _GUARD, "guard", str(process.pid)], stdin=subprocess.PIPE, start_new_session=True
-    )
-    try:
-        yield
-    except BaseException:
-        _end(process)
-        raise
-    finally:
+class _Group:
+    """A group of processes of which nothing is left when its block is left by an error, or when this process dies.
+
+    The guard is there before the command, so that there is no moment in which the command could be orphaned.
+    """
+
+    def __init__(self) -> None:
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def __enter__(self) -> _Group:
+        self._guard = subprocess.Popen(["/bin/sh", "-c", _GUARD], stdin=subprocess.PIPE, process_group=0)
+        return self
+
+    def start(self, command: str | Sequence[str], environment: Mapping[str, str], cwd: str | None) -> Any:
+        """The command's process. Raises OperatorError if it cannot be started."""
+        try:
+            self._process = subprocess.Popen(
+                ["/bin/sh", "-c", command] if isinstance(command, str) else command,
+                stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                env=environment, cwd=cwd, process_group=self._guard.pid,
+            )  # fmt: skip
+        except OSError as error:
+            raise OperatorError(f"{command!r} cannot be started: {error.strerror}: {error.filename}.") from error
+        return self._process
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        guard, process = self._guard, self._process
         assert guard.stdin is not None
-        with contextlib.suppress(BrokenPipeError):
+        if kind is None:
             guard.stdin.write(b"done\n")
-            guard.stdin.close()
+        elif process is not None:
+            os.killpg(guard.pid, signal.SIGTERM)
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(_GRACE)
+        guard.stdin.close()
         guard.wait()
-        for stream in (process.stdout, process.stderr):
-            if stream is not None:
-                stream.close()
-
-
-def _end(process: subprocess.Popen[bytes]) -> None:
-    with contextlib.suppress(ProcessLookupError):
-        os.killpg(process.pid, signal.SIGTERM)
-    try:
-        process.wait(_GRACE)
-    except subprocess.TimeoutExpired:
-        pass
-    with contextlib.suppress(ProcessLookupError):  # also what the command itself has left behind
-        os.killpg(process.pid, signal.SIGKILL)
-    process.wait()
+        if process is not None:
+            process.wait()
+            for stream in (process.stdout, process.stderr):
+                if stream is not None:
+                    stream.close()
 
 
 def _read(process: subprocess.Popen[bytes]) -> tuple[str, str]:

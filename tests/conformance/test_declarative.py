@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import os
+import random
 from typing import Any, NamedTuple
 
 import pytest
 
-from nbflow import Pipeline, configure
+from nbflow import Pipeline, configure, operators
 from nbflow.client.run import Run
+from tests.conformance.cut import cut
 from tests.conformance.training.forms import FORMS, OF_YAML
 from tests.workers import running_worker
 
@@ -44,7 +47,7 @@ def test_all_forms_of_the_workflow_are_equal(form: str) -> None:
     assert len(OF_YAML.definition.steps) == 8
 
 
-def check(run: Run, path: Path) -> None:
+def check(run: Run, path: Path, *, once: bool = True) -> None:
     """The run went this way, and every step that ran did so once."""
     assert run.error is None, run.explanation()
     assert Run(run.id).result() == path.value
@@ -52,7 +55,7 @@ def check(run: Run, path: Path) -> None:
     states = {task.key: str(task.state) for task in tasks}
     expected = {f"{name}#1": "skipped" if name in path.skipped else "succeeded" for name in OF_YAML.definition.steps}
     assert states == expected
-    assert all(task.record.attempts == (task.name not in path.skipped) for task in tasks)
+    assert not once or all(task.record.attempts == (task.name not in path.skipped) for task in tasks)
 
 
 def start(form: str, way: str, **options: Any) -> Run:
@@ -133,3 +136,26 @@ def many() -> Pipeline:
             check = made.step(label, f"check{n}", inputs={"n": n}, outcomes=["yes", "no"])
             check["yes"] >> made.step(same, f"end{n}", inputs={"n": n})
     return made
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_a_run_that_was_killed_anywhere_goes_on_the_same_way(seed: int) -> None:
+    chance = random.Random(seed)
+    way = chance.choice(list(PATHS))
+    run = start("yaml", way, executor="threads", workers=2)
+    kept = cut(run.id, chance)
+    check(OF_YAML.resume(run.id), PATHS[way], once=False)
+    assert all(run[key].record.attempts == 1 for key in kept if not key.startswith("@"))
+
+
+def test_single_steps_run_elsewhere() -> None:
+    with Pipeline("mixed") as made:
+        here = made.step(operators.Function(f"{__name__}:pid"), "here")
+        there = made.step(operators.Function(f"{__name__}:pid"), "there", executor="processes")
+        made.step(same, inputs={"n": [here, there]})
+    here, there = made.run(executor="serial", workers=1).result()
+    assert here == os.getpid() != there
+
+
+def pid() -> int:
+    return os.getpid()

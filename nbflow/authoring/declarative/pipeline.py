@@ -109,6 +109,8 @@ class Pipeline(Flow[..., Any]):
         settings: Any = operator.settings
         if operator.target_setting is not None and not isinstance(does, Operator):
             settings = does  # the object itself, which becomes module:name
+        elif operator.target_setting == operator.kind:
+            settings = operator.settings.get(operator.kind)  # whose only setting it is
         group = {"group": self._group} if self._group else {}
         before = said.pop("depends_on", ())
         data = {operator.kind: settings, **group, **{key: _written(value) for key, value in said.items()}}

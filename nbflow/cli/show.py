@@ -117,7 +117,7 @@ def graph(
     from nbflow.cli import targets
     from nbflow.client.run import find
 
-    named = target.endswith((".ipynb", ".py")) or ":" in target
+    named = target.endswith((".ipynb", ".py", ".yaml", ".yml")) or ":" in target
     picture = targets.find(target).graph() if named else find(target, db=db).graph()
     if svg is not None:
         try:

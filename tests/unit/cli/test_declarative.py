@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -94,6 +95,10 @@ def test_a_yaml_file_is_run_with_parameters(good: str) -> None:
     assert (found["flow"], found["state"], found["result"]) == ("greeting", "succeeded", "Hello you")
 
 
+def test_a_yaml_file_is_drawn_before_any_run(good: str) -> None:
+    assert "· greet  ← check" in nbflow("graph", good).output
+
+
 def test_a_bad_file_is_not_run(bad: str) -> None:
     done = nbflow("run", bad)
     assert "bad.yaml:4:5: 'a' cannot have 'shel'" in str(done.exception)
@@ -113,7 +118,7 @@ def test_a_failed_run_of_a_file_is_resumed_from_it() -> None:
 
 
 @pytest.fixture
-def waiting() -> Run:
+def waiting() -> Iterator[Run]:
     with Pipeline("gated") as made:
         made.step(Approval("Release?"), "release")
     run = made.submit(executor="threads")

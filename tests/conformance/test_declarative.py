@@ -12,6 +12,7 @@ from nbflow import Pipeline, configure, operators
 from nbflow.client.run import Run
 from tests.conformance.cut import cut
 from tests.conformance.training.forms import FORMS, OF_YAML
+from tests.servers import wait_until
 from tests.workers import running_worker
 
 
@@ -100,6 +101,7 @@ def test_the_queue_takes_each_path_on_postgresql(shared_postgres_url: str) -> No
             check(start("arrows", way, executor="queue"), PATHS[way])
 
 
+@pytest.mark.timeout(150)
 @pytest.mark.parametrize("form", ["yaml", "arrows"])
 def test_a_run_that_nobody_waits_in_takes_each_path(form: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("NBFLOW_SUSPEND_AFTER", "0.1")  # left wherever it waits, and replayed
@@ -109,7 +111,7 @@ def test_a_run_that_nobody_waits_in_takes_each_path(form: str, monkeypatch: pyte
             for way, path in PATHS.items()
         }
         for way, run in runs.items():
-            check(run.wait(50), PATHS[way])
+            check(run.wait(120), PATHS[way])
 
 
 @pytest.mark.parametrize("executor", ["serial", "threads"])
@@ -159,3 +161,18 @@ def test_single_steps_run_elsewhere() -> None:
 
 def pid() -> int:
     return os.getpid()
+
+
+@pytest.mark.timeout(150)
+def test_a_gate_on_the_queue_waits_without_a_place_and_survives_its_worker(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NBFLOW_SUSPEND_AFTER", "0.1")
+    with Pipeline("gated") as made:
+        made.step(operators.Approval("Release?"), "gate") >> made.step(same, "release", inputs={"n": 3})
+    run = made.submit(executor="queue")
+    with running_worker(concurrency=1):
+        wait_until(lambda: run["gate"].state == "running" if run.tasks() else False)
+        other = OF_YAML.submit(source="few", wanted=7.0, executor="queue")  # has the one place while the gate waits
+        assert other.wait(120).state == "succeeded"
+    operators.approve(run, "gate", by="ada")
+    with running_worker(concurrency=1):
+        assert run.wait(120).result() == 3

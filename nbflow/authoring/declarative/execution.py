@@ -61,6 +61,10 @@ class PipelineFunction:
         tasks: Tasks = InRun(frame, self.specs) if frame is not None else InTurn(self.specs)
         return Execution(self.definition, dict(bound.arguments), tasks).run()
 
+    def __reduce__(self) -> Any:
+        """By what it was made of: the rest is made of that again, and need not travel."""
+        return PipelineFunction, (self.definition, self.source)
+
     def described(self, key: str) -> tuple[str, str, str]:
         """Docstring and source of the step behind a task's key, as they were when the run began; "" where unknown."""
         name, _, inner = key.partition("#")[0], *key.partition("/")[1:]

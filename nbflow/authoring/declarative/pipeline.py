@@ -84,6 +84,14 @@ class Pipeline(Flow[..., Any]):
     def __enter__(self) -> Pipeline:
         return self
 
+    def __getattr__(self, name: str) -> Any:
+        if name in ("spec", "definition") and "_data" in vars(self):
+            flow = self._data["name"]
+            raise AttributeError(
+                f"flow {flow!r} is not finished; add its steps in a block: with Pipeline({flow!r}) as made: ..."
+            )
+        raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:

@@ -90,6 +90,11 @@ def test_a_step_needs_a_name_of_its_own() -> None:
         made.step(plus)
 
 
+def test_a_pipeline_that_is_not_finished_says_so() -> None:
+    with pytest.raises(AttributeError, match=r"flow 'open' is not finished; add its steps in a block"):
+        Pipeline("open").run()
+
+
 def test_a_block_that_fails_makes_no_flow() -> None:
     with pytest.raises(KeyError), Pipeline("broken"):
         raise KeyError

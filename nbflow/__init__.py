@@ -10,6 +10,10 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from nbflow.authoring.declarative import operators
+    from nbflow.authoring.declarative.pipeline import Pipeline, from_dict
+    from nbflow.authoring.declarative.registry import register_task_pipeline
+    from nbflow.authoring.declarative.yaml_files import from_yaml
     from nbflow.authoring.flow import Flow, flow
     from nbflow.authoring.notebook import from_notebook
     from nbflow.authoring.patterns import finish_order, first, now, parallel_reduce, random, receive, sleep, uuid, wait
@@ -41,6 +45,7 @@ __all__ = [
     "Job",
     "Limit",
     "NbflowError",
+    "Pipeline",
     "Queue",
     "QueueClient",
     "RetryLater",
@@ -58,13 +63,17 @@ __all__ = [
     "finish_order",
     "first",
     "flow",
+    "from_dict",
     "from_notebook",
+    "from_yaml",
     "heartbeat",
     "now",
+    "operators",
     "parallel_reduce",
     "promote",
     "random",
     "receive",
+    "register_task_pipeline",
     "runs",
     "sleep",
     "step",
@@ -73,6 +82,9 @@ __all__ = [
 ]
 
 _HOMES = {
+    "nbflow.authoring.declarative.pipeline": ("Pipeline", "from_dict"),
+    "nbflow.authoring.declarative.registry": ("register_task_pipeline",),
+    "nbflow.authoring.declarative.yaml_files": ("from_yaml",),
     "nbflow.authoring.flow": ("Flow", "flow"),
     "nbflow.authoring.notebook": ("from_notebook",),
     "nbflow.authoring.patterns": (
@@ -105,14 +117,15 @@ _HOMES = {
     ),
     "nbflow.settings": ("configure",),
 }
+_MODULES = {"errors": "nbflow.model.errors", "operators": "nbflow.authoring.declarative.operators"}
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 
 
 def __getattr__(name: str) -> Any:
     if name == "__version__":
         value: Any = import_module("importlib.metadata").version("nbflow")
-    elif name == "errors":  # the one name that is a module
-        value = import_module("nbflow.model.errors")
+    elif name in _MODULES:
+        value = import_module(_MODULES[name])
     elif name in _HOME_OF:
         value = getattr(import_module(_HOME_OF[name]), name)
     else:

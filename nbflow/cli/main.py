@@ -11,6 +11,7 @@ import typer
 
 from nbflow.cli import (
     alerts,
+    declarative,
     listen,
     logs,
     maintenance,
@@ -37,6 +38,7 @@ _HELP = """Run notebooks and functions as flows: side by side, recorded, and res
 
 [bold]nbflow run analysis.ipynb -p rate=0.1[/bold]   a notebook; writes analysis.executed.ipynb\n
 [bold]nbflow run flows.py:training[/bold]            a function with @flow\n
+[bold]nbflow run training.yaml[/bold]                steps that are declared; nbflow validate finds mistakes\n
 [bold]nbflow show last[/bold]                        what became of it\n
 [bold]nbflow resume last[/bold]                      go on after a failure; finished steps are kept
 """
@@ -73,6 +75,7 @@ testing.add_to(app)
 why.add_to(app)
 report.add_to(app)
 alerts.add_to(app)
+declarative.add_to(app)
 
 
 def _version(asked: bool) -> None:

@@ -47,7 +47,8 @@ def add_to(app: typer.Typer) -> None:
 
 def run(
     target: Annotated[
-        str, typer.Argument(metavar="TARGET", help="A notebook (analysis.ipynb), module:flow or file.py:flow.")
+        str,
+        typer.Argument(metavar="TARGET", help="A notebook (analysis.ipynb), flow.yaml, module:flow or file.py:flow."),
     ],
     parameters: Annotated[
         list[str] | None,
@@ -72,6 +73,8 @@ def run(
     nbflow run analysis.ipynb -p rate=0.1 --out report.ipynb
 
     nbflow run flows.py:training -p url=data.csv -p 'rates=[0.1, 0.01]' --executor processes
+
+    nbflow run training.yaml -p source=data.csv
 
     nbflow run flows.py:training --detach
 

@@ -117,7 +117,7 @@ def graph(
     from nbflow.cli import targets
     from nbflow.client.run import find
 
-    named = target.endswith((".ipynb", ".py")) or ":" in target
+    named = target.endswith((".ipynb", ".py", ".yaml", ".yml")) or ":" in target
     picture = targets.find(target).graph() if named else find(target, db=db).graph()
     if svg is not None:
         try:
@@ -207,6 +207,7 @@ def _task_row(task: Task, indent: str, workers: dict[int, str]) -> list[Text]:
     if record.cached_from:
         state.append(" (cached)")
     error = f"{record.error_type.rpartition('.')[2]}: {record.error_message}" if record.error_type else ""
+    error = error or record.error_message or ""  # why its branch was not taken
     if record.cause is not None:
         error = f"needs what failed: {error}"
     name = Text(indent + one_line(record.key.rpartition("/")[2]))

@@ -1,4 +1,4 @@
-"""What a command is given to run: a notebook, module:flow or file.py:flow."""
+"""What a command is given to run: a notebook, a YAML file, module:flow or file.py:flow."""
 
 from __future__ import annotations
 
@@ -19,11 +19,16 @@ def find(target: str) -> Any:
         from nbflow.authoring.notebook import from_notebook
 
         return from_notebook(target)
+    if target.endswith((".yaml", ".yml")):
+        from nbflow.authoring.declarative.yaml_files import from_yaml
+
+        return from_yaml(target)
     place, _, name = target.rpartition(":")
     if not place or not name:
         hint = f" Which flow of the file? For example {target}:main." if target.endswith(".py") else ""
         raise FlowNotFoundError(
-            f"{target!r} is not something to run: name a notebook (analysis.ipynb), module:flow or file.py:flow.{hint}"
+            f"{target!r} is not something to run: name a notebook (analysis.ipynb), a YAML file "
+            f"(flow.yaml), module:flow or file.py:flow.{hint}"
         )
     module = _load_file(Path(place)) if place.endswith(".py") else load_module(place)
     found: Any = module

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
+from nbflow.client.functions import flow_function
 from nbflow.engine import loader
 from nbflow.model.errors import NbflowError
 from nbflow.model.records import AttemptRecord, LogRecord, TaskRecord
@@ -62,6 +63,8 @@ def group_details(name: str, records: Sequence[TaskRecord]) -> Details:
 def _facts(record: TaskRecord, attempts: Sequence[AttemptRecord]) -> Iterator[tuple[str, str]]:
     if record.error_type is not None:
         yield "error", plain(f"{record.error_type}: {record.error_message}")
+    elif record.error_message is not None:
+        yield "why", plain(record.error_message)
     if record.started_at is not None:
         yield "started", _clock(record.started_at)
         if record.finished_at is not None:
@@ -137,6 +140,10 @@ def _told_code(task: Task) -> tuple[str, str, str]:
     try:
         if task.record.kind == "cells":
             return "", _cells(task), ""
+        declared = getattr(flow_function(task.run), "described", None)  # of a flow that is no function of Python
+        if declared is not None:
+            found: tuple[str, str, str] = declared(task.record.key)
+            return found
         function = _function(task.run, task.record.name)
     except Exception:  # the user's modules are imported for it, and may raise anything
         return "", "", ""

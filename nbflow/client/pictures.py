@@ -152,6 +152,8 @@ def _hint(record: TaskRecord) -> str:
         lines[1] += f" after {seconds_text(max(0.0, record.finished_at - record.started_at))}"
     if record.error_type is not None:
         lines.append(one_line(f"{record.error_type}: {record.error_message}", _HINT))
+    elif record.error_message is not None:  # why its branch was not taken
+        lines.append(one_line(record.error_message, _HINT))
     return "\n".join(lines)
 
 

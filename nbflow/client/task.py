@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from nbflow.client import waiting
@@ -88,7 +89,8 @@ class Task:
         if payload is None or payload.inputs is None:
             raise TaskError(f"The inputs of {self.key} are stored when it is finished; it is {self.state}.")
         siblings = {task.record.seq: task for task in self.run.tasks()}
-        upstream = [values.get(siblings[seq]._stored()) for seq in json.loads(self.record.upstream)]
+        found = [siblings[seq] for seq in json.loads(self.record.upstream)]
+        upstream = _Loaded(found, lambda task: values.get(task._stored()))
         args, kwargs = values.unpack(values.unseal_stored(payload.inputs), upstream)
 
         def resolved(value: Any) -> Any:
@@ -161,6 +163,20 @@ class Task:
         data = self.run._values.unseal(payload.result) if payload is not None and payload.result is not None else None
         return StoredValue(record.result_digest or "", record.result_size or 0, record.result_type or "", data,
                            record.result_uri)  # fmt: skip
+
+
+class _Loaded(Sequence[Any]):
+    """Values of tasks, each loaded when it is looked at: some tasks only came before, and gave no value."""
+
+    def __init__(self, tasks: Sequence[Task], load: Callable[[Task], Any]) -> None:
+        self._tasks = tasks
+        self._load = functools.cache(load)
+
+    def __len__(self) -> int:
+        return len(self._tasks)
+
+    def __getitem__(self, number: Any) -> Any:
+        return self._load(self._tasks[number])
 
 
 def upstream(every: Iterable[TaskRecord], seqs: Iterable[int]) -> set[int]:

@@ -51,7 +51,10 @@ def _ended(connection: Connection, task: TaskRecord) -> Iterator[Reason]:
     when = f" at {at(task.finished_at)}" if task.finished_at is not None else ""
     cause = stored.tasks_of(connection, task.run, [task.cause]) if task.cause is not None else []
     because = f" because of {cause[0].key}" if cause else ""
-    yield Reason("ended", f"It ended{when}{because}{error(task.error_type, task.error_message)}. It waits for nothing.")
+    told = error(task.error_type, task.error_message)
+    if task.error_type is None and task.error_message is not None:  # why its branch was not taken
+        told = f": {task.error_message.rstrip('.')}"
+    yield Reason("ended", f"It ended{when}{because}{told}. It waits for nothing.")
 
 
 def _upstream(connection: Connection, task: TaskRecord) -> Iterator[Reason]:

@@ -87,14 +87,14 @@ class Engine:
 
     # --- calls ---------------------------------------------------------------------------------------------------
 
-    def admit(self, frame: Frame, spec: StepSpec, packed: Packed) -> Task:
-        """Take a call made by a flow function."""
+    def admit(self, frame: Frame, spec: StepSpec, packed: Packed, left_out: str | None = None) -> Task:
+        """Take a call made by a flow function. `left_out`: why the step is only put on record, as skipped."""
         self.check(frame)
         self.last_news = self.clock.time()
         key = frame.key(spec.name)
         known = self._history.find(key)
         code = self.code_digest(spec)
-        if known is not None and self.continues and all(up.stored for up in packed.upstream):
+        if known is not None and self.continues and left_out is None and all(up.stored for up in packed.upstream):
             frame.script.gave(known, input_digest(packed.encoding, packed.upstream))
         with self.lock:
             if known is not None:
@@ -106,18 +106,19 @@ class Engine:
                 key,
                 spec,
                 packed.inputs,
-                packed.upstream,
+                packed.upstream + packed.after,
                 frame=frame,
                 position=frame.position,
                 code_digest=code,
                 encoding=packed.encoding,
                 created_at=self.clock.time(),
+                given=len(packed.upstream),
             )
-            if known is not None:
+            if known is not None and left_out is None:
                 self.attempts.go_on(task, known)
             frame.open += 1
             self.open[seq] = task
-            out = self.decider.admit(task)
+            out = self.decider.admit(task) if left_out is None else self.decider.leave_out(task, left_out)
             self.announcer.task(TASK_CREATED, task)
             if not out.settled and not out.ready:
                 self.journal.task(task)
@@ -179,7 +180,7 @@ class Engine:
         while queue:
             task = queue.popleft()
             self.attempts.timers.ready((task,))
-            task.input_digest = input_digest(task.encoding, task.upstream)
+            task.input_digest = input_digest(task.encoding, task.sources)
             try:
                 value = self._reuse.find(task)
                 failure = self._reuse.failure(task) if value is None and self.continues else None

@@ -77,7 +77,7 @@ class Attempts:
             self._running[ticket] = task
             engine.journal.task(task)
             inputs = task.inputs
-            values = tuple([up.value for up in task.upstream if up.value is not None])
+            values = tuple([up.value for up in task.sources if up.value is not None])
             given = Inputs(inputs.args, inputs.kwargs, inputs.packed, values)
             expires = task.expires if task.attempts - task.attempts_before <= 1 else None
             work = Work(

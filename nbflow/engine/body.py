@@ -82,7 +82,7 @@ class FlowBody:
         try:
             frame = Frame(engine, task.key, task, self._history.script(task.key))
             inputs = task.inputs
-            upstream = tuple([up.value for up in task.upstream if up.value is not None])
+            upstream = tuple([up.value for up in task.sources if up.value is not None])
             args, kwargs = load_inputs(Inputs(inputs.args, inputs.kwargs, inputs.packed, upstream), engine.values)
             result = self._run_limited(frame, task, args, kwargs)
             value = engine.values.put(result, f"the result of flow {task.spec.name!r}")

@@ -47,9 +47,11 @@ class Task:
         "failure",
         "finished_at",
         "frame",
+        "given",
         "input_digest",
         "inputs",
         "key",
+        "note",
         "order",
         "position",
         "progress",
@@ -79,12 +81,15 @@ class Task:
         code_digest: str = "",
         encoding: bytes = b"",
         created_at: float = 0.0,
+        given: int | None = None,
     ) -> None:
         self.seq = seq
         self.key = key
         self.spec = spec
         self.inputs = inputs
         self.upstream = upstream
+        self.given = len(upstream) if given is None else given  # so many of them give values; the others come before it
+        self.note: str | None = None  # why it is not run, if that is not an error
         self.frame = frame  # the execution of a flow function that made the call
         self.position = position  # of the call in its flow function, from 1
         self.code_digest = code_digest
@@ -119,8 +124,13 @@ class Task:
         return self.frame.parent if self.frame is not None else None
 
     @property
+    def sources(self) -> tuple[Task, ...]:
+        """The upstream tasks whose values are among its arguments."""
+        return self.upstream[: self.given]
+
+    @property
     def finished(self) -> bool:
-        """Whether the task has a value or a failure."""
+        """Whether nothing more will become of the task."""
         return self.order > 0
 
     def move(self, state: State) -> None:
@@ -161,6 +171,14 @@ class Decider:
         if not task.waiting:
             task.state = State.READY
             out.ready.append(task)
+        return out
+
+    def leave_out(self, task: Task, why: str) -> Consequences:
+        """Take a task that is not to run, whatever became of those before it: its branch was not taken."""
+        out = Consequences()
+        task.move(State.SKIPPED)
+        task.note = why
+        self._settle(task, out)
         return out
 
     def succeed(self, task: Task, value: StoredValue) -> Consequences:

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar, copy_context
 from typing import TYPE_CHECKING, Any
 
 from nbflow.engine.decide import earliest_failure
-from nbflow.engine.placeholders import Placeholder, pack, task_of
+from nbflow.engine.placeholders import Packed, Placeholder, pack, task_of
 from nbflow.model.names import task_key
+from nbflow.model.ports import Inputs
 
 if TYPE_CHECKING:
     from nbflow.engine.advance import Engine
@@ -61,12 +62,25 @@ class Frame:
         self.position += 1
         return key
 
-    def call(self, spec: StepSpec, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Placeholder:
-        """Call a step or a sub-flow: returns at once with a placeholder."""
+    def call(
+        self, spec: StepSpec, args: tuple[Any, ...], kwargs: dict[str, Any], after: Iterable[Placeholder] = ()
+    ) -> Placeholder:
+        """Call a step or a sub-flow: returns at once with a placeholder.
+
+        `after`: results that it does not get, but whose tasks have to succeed before it begins.
+        """
         engine = self.engine
         packed = pack(args, kwargs, engine.values, f"step {spec.name!r}")
+        others = dict.fromkeys(task_of(each) for each in after)
+        if others:
+            packed = packed._replace(after=tuple([task for task in others if task not in packed.upstream]))
         task = engine.admit(self, spec, packed)
         return Placeholder(task, self.value)
+
+    def leave_out(self, spec: StepSpec, after: Iterable[Placeholder], why: str) -> Task:
+        """Put a step on record as skipped, in the place of a call; `after` are those that it would have come after."""
+        others = tuple(dict.fromkeys(task_of(each) for each in after))
+        return self.engine.admit(self, spec, Packed(Inputs(), (), b"", others), left_out=why)
 
     def value(self, task: Task) -> Any:
         """Wait for a task and return its value, a copy that belongs to the flow function; raises its error."""

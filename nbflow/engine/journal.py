@@ -64,7 +64,7 @@ class Journal:
                 value.type if value is not None else None,
                 value.uri if value is not None else None,
                 error.type if error is not None else None,
-                error.message if error is not None else None,
+                error.message if error is not None else task.note,
                 failure.cause.seq if failure is not None and failure.cause is not task else None,
                 task.cached_from,
                 task.attempts_before or None,

@@ -145,6 +145,7 @@ class Packed(NamedTuple):
     inputs: Inputs  # without the values of upstream tasks
     upstream: tuple[Task, ...]
     encoding: bytes  # canonical form for digests
+    after: tuple[Task, ...] = ()  # tasks that have to succeed before it, though it does not get their values
 
 
 def pack(

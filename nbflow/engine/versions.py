@@ -46,8 +46,8 @@ def version_record(spec: FlowSpec, values: ValueStore, now: float) -> FlowVersio
 
 
 def _source(spec: FlowSpec) -> str | None:
-    text = getattr(spec.function, "text", None)
-    if spec.kind == "notebook" and isinstance(text, str):
+    text = getattr(spec.function, {"notebook": "text", "pipeline": "source"}.get(spec.kind, ""), None)
+    if isinstance(text, str):
         return text
     try:
         return inspect.getsource(spec.function)

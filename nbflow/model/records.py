@@ -24,7 +24,7 @@ class FlowVersionRecord(NamedTuple):
 
     id: str  # digest of everything below but created_at
     flow: str
-    kind: str  # "function" or "notebook"
+    kind: str  # "function", "notebook" or "pipeline"
     reference: str | None  # "module:qualname", or the path of a file
     source: str | None
     code_digest: str

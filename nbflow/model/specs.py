@@ -55,7 +55,7 @@ class FlowSpec:
     workers: int | None = None
     tags: tuple[str, ...] = ()
     doc: str = ""
-    kind: str = "function"  # or "notebook"
+    kind: str = "function"  # or "notebook", or "pipeline" for what is declared
     reference: str | None = None  # how another process finds it: "module:qualname", or a file's path
     timeout: float | None = None  # seconds that a run may take from its beginning; None: no limit
     decision_timeout: float | None = None  # seconds that its function may compute between two waits, on a worker

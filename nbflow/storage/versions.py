@@ -15,6 +15,27 @@ def add(connection: Connection, record: FlowVersionRecord) -> None:
     connection.execute(insert(flow_versions).values(record._asdict()).on_conflict_do_nothing())
 
 
+def register(connection: Connection, record: FlowVersionRecord) -> None:
+    """Store a version as the latest of its flow, also if it was stored before."""
+    insert = postgresql.insert if connection.dialect.name == "postgresql" else sqlite.insert
+    statement = insert(flow_versions).values(record._asdict())
+    connection.execute(statement.on_conflict_do_update(index_elements=["id"], set_={"created_at": record.created_at}))
+
+
+def latest(connection: Connection, flow: str, kind: str) -> FlowVersionRecord | None:
+    """The version of a flow of this kind that was stored last."""
+    found = history(connection, flow, kind, 1)
+    return found[0] if found else None
+
+
+def history(connection: Connection, flow: str, kind: str, limit: int | None = None) -> list[FlowVersionRecord]:
+    """The versions of a flow of this kind, the latest first."""
+    columns = flow_versions.c
+    asked = select(flow_versions).where(columns.flow == flow, columns.kind == kind)
+    rows = connection.execute(asked.order_by(columns.created_at.desc()).limit(limit))
+    return [FlowVersionRecord(*row) for row in rows]
+
+
 def get(connection: Connection, version: str) -> FlowVersionRecord | None:
     """The version of this id."""
     row = connection.execute(select(flow_versions).where(flow_versions.c.id == version)).first()

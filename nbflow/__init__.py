@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from nbflow.queue.queue import Queue
     from nbflow.running.context import current, heartbeat
     from nbflow.settings import configure
+    from nbflow.values.secrets.references import secret
 
     __version__: str
 
@@ -61,6 +62,7 @@ __all__ = [
     "random",
     "receive",
     "runs",
+    "secret",
     "sleep",
     "step",
     "uuid",
@@ -97,6 +99,7 @@ _HOMES = {
         "TaskError",
     ),
     "nbflow.settings": ("configure",),
+    "nbflow.values.secrets.references": ("secret",),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 

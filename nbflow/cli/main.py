@@ -9,7 +9,21 @@ from typing import Annotated
 
 import typer
 
-from nbflow.cli import logs, maintenance, queue, queue_jobs, queue_up, queue_worker, run, schedules, show, testing, why
+from nbflow.cli import (
+    environments,
+    logs,
+    maintenance,
+    queue,
+    queue_jobs,
+    queue_up,
+    queue_worker,
+    run,
+    schedules,
+    secrets,
+    show,
+    testing,
+    why,
+)
 from nbflow.cli.codes import INTERRUPTED, exit_code
 from nbflow.cli.output import note
 from nbflow.model import errors
@@ -47,6 +61,8 @@ queue_up.add_to(app)
 queue.add_to(app)
 queue_jobs.add_to(app)
 schedules.add_to(app)
+secrets.add_to(app)
+environments.add_to(app)
 testing.add_to(app)
 why.add_to(app)
 

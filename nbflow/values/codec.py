@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 
 from nbflow.model.errors import CodecError
 from nbflow.values.blame import unpicklable
+from nbflow.values.secrets import traces
 
 PROTOCOL = 5
 
@@ -38,8 +39,16 @@ def encode(value: object, *, substitute: Substitute | None = None, what: str = "
     """Return `value` as bytes; its buffers share memory with it, so use them before it changes.
 
     Objects for which `substitute` returns a number are left out; `decode` puts its `references` in their place.
-    Raises `UnpicklableError`, which names the path to the part of `what` that cannot be stored.
+    Raises `UnpicklableError`, which names the path to the part of `what` that cannot be stored, and
+    `SecretInValueError` if it holds a secret that is known here.
     """
+    payload = _encoded(value, substitute, what)
+    if traces.known():
+        traces.check_stored(payload.stream, payload.buffers, what)
+    return payload
+
+
+def _encoded(value: object, substitute: Substitute | None, what: str) -> Payload:
     if type(value) in ATOMS:
         return Payload(pickle.dumps(value, PROTOCOL), (), False, 0)
     try:

@@ -17,6 +17,7 @@ from nbflow.authoring.cells.records import CellsWork, CellValues, Piece, Report
 from nbflow.authoring.cells.sharing import Reach
 from nbflow.running import capture
 from nbflow.running.context import current
+from nbflow.values.secrets import references
 
 _ATOMS = (int, float, str, bool, bytes, complex, type(None), types.ModuleType, types.BuiltinFunctionType)
 
@@ -129,7 +130,7 @@ class _Execution:
         if work.settings_from is not None:
             packed = self.inputs[work.settings_from].settings
             if packed is not None:
-                process_state.apply_settings(pickle.loads(packed))  # noqa: S301 - signed with the result it came in
+                process_state.apply_settings(process_state.unpack_settings(packed))
         if work.random_from is not None:
             packed = self.inputs[work.random_from].random
             if packed is not None:
@@ -168,10 +169,15 @@ class _Execution:
     def _run_cells(self, mine: Any) -> BaseException | None:
         from nbflow.authoring.cells import shell
 
+        for name in {name for cell in self.work.cells for _, names in cell.secrets for name in names}:
+            references.resolve(name)  # else the step fails before it begins
         for cell in self.work.cells:
             started = time.time()
             self.emit("cell", json.dumps({"number": cell.number, "started": started}))
             error = shell.run_cell(mine, cell.number, cell.source)
+            for variable, _ in cell.secrets if error is None else ():
+                value = references.referring(self.namespace.globals[variable])
+                self.namespace.globals[variable] = references.resolved(value)
             lacks = error is not None and self._lacking(error) is not None
             self.emit("cell_end", json.dumps({"number": cell.number, "finished": time.time()}))
             if error is not None and (lacks or not cell.may_fail):

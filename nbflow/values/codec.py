@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from types import FunctionType
 from typing import Any, NamedTuple
 
-from nbflow.model.errors import CodecError
+from nbflow.model.errors import CodecError, SecretError
 from nbflow.values.blame import unpicklable
 from nbflow.values.secrets import traces
 
@@ -63,11 +63,16 @@ def _encoded(value: object, substitute: Substitute | None, what: str) -> Payload
 
 
 def decode(stream: Any, buffers: Sequence[Any] = (), references: Sequence[object] = ()) -> Any:
-    """Return the value of an encoded stream, with `references[n]` wherever reference n was written."""
+    """Return the value of an encoded stream, with `references[n]` wherever reference n was written.
+
+    Raises CodecError, and in steps SecretError for a reference to a secret that cannot be used here.
+    """
     try:
         if references:
             return _Referring(io.BytesIO(stream), references, buffers).load()
         return pickle.loads(stream, buffers=buffers)
+    except SecretError:  # a reference that comes to nothing here, and says why
+        raise
     except Exception as error:
         raise CodecError(
             f"a stored value cannot be restored: {type(error).__name__}: {error}. The modules and classes that it is "

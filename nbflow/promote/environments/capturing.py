@@ -162,7 +162,7 @@ def _distributions(modules: Iterable[str]) -> tuple[set[str], set[str]]:
 
 
 def _holders() -> Mapping[str, list[str]]:
-    """Distributions by top-level module. Finding out takes half a second, so it is kept until something is installed."""
+    """Distributions by top-level module. Finding out takes long, so it is kept until something is installed."""
     global _known_holders
     stamp = tuple((path, os.stat(path).st_mtime_ns) for path in sys.path if os.path.isdir(path))
     if _known_holders is None or _known_holders[0] != stamp:

@@ -48,7 +48,7 @@ class _Router:
             self._original.write(shown)
         return len(text)
 
-    def echo(self, text: str) -> None:
+    def show_again(self, text: str) -> None:
         """Show output that is on record already."""
         self._original.write(text)
 

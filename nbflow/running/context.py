@@ -118,9 +118,9 @@ class AttemptContext:
             rest = cleaner.rest()
             if rest:
                 self._parts.append((stream, rest))
-                echo = getattr(getattr(sys, stream), "echo", None) if self.echo else None
-                if echo is not None:
-                    echo(rest)
+                show = getattr(getattr(sys, stream), "show_again", None) if self.echo else None
+                if show is not None:
+                    show(rest)
 
     def progress(self, value: float | None, message: str = "") -> None:
         """Tell how far the attempt is: from 0 to 1, None if that is not known."""

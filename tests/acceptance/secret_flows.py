@@ -155,10 +155,25 @@ def leak(token: str) -> dict[str, str]:
     return {"Authorization": f"Bearer {token}"}
 
 
+@step
+async def size(token: str, deep: dict[str, list[str]]) -> int:
+    """A coroutine is a step like any other."""
+    return len(token) + len(deep["tokens"][0])
+
+
+@flow
+def sizes(token: Any) -> int:
+    """A flow function holds references only, whoever runs it."""
+    assert repr(token) == "secret:TOKEN"
+    assert repr(nbflow.secret("TOKEN")) == "secret:TOKEN"
+    return size("secret:TOKEN", {"tokens": [nbflow.secret("TOKEN")]}) + len([token])
+
+
 @flow
 def telling(token: Any, length: int, log: str, below: bool) -> bool:
-    """A flow function holds references only."""
+    """So does one with a sub-flow."""
     assert repr(token) == "secret:TOKEN"
+    assert sizes(token) == 2 * length + 1
     return compare(tell(Account("me", token), log, below), length)
 
 

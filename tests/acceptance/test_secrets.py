@@ -111,6 +111,20 @@ def test_a_missing_secret_ends_a_job_before_the_step_begins(folder):
     assert isinstance(run.error, SecretMissingError)
 
 
+def test_a_flow_that_is_a_job_itself_holds_references_only(folder):
+    with running_worker(None, concurrency=2):
+        run = secret_flows.sizes.submit("secret:TOKEN", executor="queue").wait()
+    assert run.result() == 2 * len(VALUE) + 1
+    assert traces_in_files(folder) == []
+
+
+def test_jobs_take_secrets_as_arguments_of_their_own(folder):
+    with running_worker(None, concurrency=1):
+        job = nbflow.Queue().enqueue(len, "secret:TOKEN")
+        assert job.result(timeout=30) == len(VALUE)
+    assert traces_in_files(folder) == []
+
+
 def test_plain_python_means_the_same(folder):
     with contextlib.suppress(secret_flows.RefusedError):
         secret_flows.refusing.plain("secret:TOKEN")

@@ -164,13 +164,18 @@ def _distributions(modules: Iterable[str]) -> tuple[set[str], set[str]]:
 def _holders() -> Mapping[str, list[str]]:
     """Distributions by top-level module. Finding out takes long, so it is kept until something is installed."""
     global _known_holders
-    stamp = tuple((path, os.stat(path).st_mtime_ns) for path in sys.path if os.path.isdir(path))
+    stamp = stamp_of_packages()
     if _known_holders is None or _known_holders[0] != stamp:
         _known_holders = stamp, metadata.packages_distributions()
     return _known_holders[1]
 
 
 _known_holders: tuple[Any, Mapping[str, list[str]]] | None = None
+
+
+def stamp_of_packages() -> Any:
+    """What changes when a package is installed here or removed."""
+    return tuple((path, os.stat(path).st_mtime_ns) for path in sys.path if os.path.isdir(path))
 
 
 def _holds(distribution: str, module: str) -> bool:

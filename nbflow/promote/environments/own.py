@@ -13,11 +13,12 @@ import json
 import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import Any
 
 from packaging.utils import canonicalize_name
 
 import nbflow.model
-from nbflow.promote.environments.capturing import installed, needs_of, with_dependencies
+from nbflow.promote.environments.capturing import installed, needs_of, stamp_of_packages, with_dependencies
 
 _LINKS = "nbflow-links"  # the folder of links, in an environment
 _PATH_FILE = "nbflow-links.pth"
@@ -26,8 +27,20 @@ _PACKAGE = Path(nbflow.model.__file__).resolve().parent.parent  # where the nbfl
 
 def identity() -> str:
     """What an environment depends on besides its requirements: which nbflow runs here, and with which packages."""
-    needed = sorted((name, installed(name).version) for name in with_dependencies(["nbflow"]))
+    needed = sorted((name, installed(name).version) for name in _needed())
     return hashlib.sha256(json.dumps([str(_PACKAGE), needed]).encode()).hexdigest()
+
+
+def _needed() -> frozenset[str]:
+    """Nbflow and all that it needs, by canonical name."""
+    global _known
+    stamp = stamp_of_packages()
+    if _known is None or _known[0] != stamp:
+        _known = stamp, frozenset(with_dependencies(["nbflow"]))
+    return _known[1]
+
+
+_known: tuple[Any, frozenset[str]] | None = None
 
 
 def missing(folder: Path, *, same_python: bool) -> list[str]:
@@ -50,7 +63,7 @@ def link(folder: Path, *, same_python: bool) -> None:
         _link(links, own)
     if same_python:
         there = {name for name, _ in _inside(folder)}
-        for name in with_dependencies(["nbflow"]) - there - {"nbflow"}:
+        for name in _needed() - there - {"nbflow"}:
             for entry in _entries(installed(name)):
                 _link(links, entry)
     site = _site(folder)
@@ -61,7 +74,7 @@ def link(folder: Path, *, same_python: bool) -> None:
 def _unfit(folder: Path) -> set[str]:
     """Those of nbflow's packages that cannot be linked: the environment has other versions of what they need."""
     there = dict(_inside(folder))
-    needed = with_dependencies(["nbflow"]) - set(there) - {"nbflow"}
+    needed = _needed() - set(there) - {"nbflow"}
     found = {name for name in needed if not list(_entries(installed(name)))}
     for name in needed:
         for need in needs_of(name):

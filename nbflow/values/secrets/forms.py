@@ -42,10 +42,15 @@ def parts(value: str) -> set[str]:
 
 
 def stored(value: str) -> set[bytes]:
-    """The value as a whole in bytes of pickles and arrays."""
-    found = {form.encode("utf-8", "surrogatepass") for form in whole(value)}
-    found |= {value.encode("utf-16-le", "surrogatepass"), value.encode("utf-32-le", "surrogatepass")}
-    return found
+    """The value as a whole in pickles."""
+    return in_buffers(value) | {form.encode("utf-8", "surrogatepass") for form in whole(value)}
+
+
+def in_buffers(value: str) -> set[bytes]:
+    """The value as a whole in arrays, which are large: as texts of all kinds lie in them, not escaped."""
+    data = value.encode("utf-8", "surrogatepass")
+    wide = {value.encode(encoding, "surrogatepass") for encoding in ("utf-16-le", "utf-32-le")}
+    return {data, *wide, _base64(data)[0].encode()}
 
 
 def pickled_numbers(value: str) -> set[bytes]:

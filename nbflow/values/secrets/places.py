@@ -18,13 +18,13 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from nbflow import settings as settings_module
 from nbflow.model.errors import SecretError, SecretMissingError
 from nbflow.values.secrets import traces
+from nbflow.values.secrets.forms import SHORTEST
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 VARIABLE = "NBFLOW_SECRET_"
 SERVICE = "nbflow"  # by which the keyring knows us
-SHORTEST = 5  # characters; what is shorter stands in too many other texts to be removed from them
 _FILE = "secrets.toml"  # in nbflow's home
 _NO_NAME = re.compile(r"[^A-Za-z0-9]")
 
@@ -85,8 +85,9 @@ def _checked(name: str, found: Looked) -> str:
 def learn_environment() -> None:
     """Have the secrets in this process's environment removed from what it shows, used or not: `env` shows them all."""
     for key, value in list(os.environ.items()):
-        if key.startswith(VARIABLE) and len(value) >= SHORTEST:
-            traces.learn(key.removeprefix(VARIABLE), value)
+        name = key.removeprefix(VARIABLE)
+        if name != key and len(value) >= SHORTEST:
+            traces.learn(name if name[:1].isalpha() else f"SECRET_{name}", value)
 
 
 def _in_environment(name: str) -> Looked:
@@ -225,6 +226,6 @@ def _asked(question: Callable[[Any], Any]) -> Any:
         raise SecretError(f"the keyring cannot be used: {short}.", short=short) from None
     try:
         return question(ring)
-    except ring.errors.KeyringError as error:
+    except Exception as error:  # whatever the system's keyring has to say, by way of its own libraries
         short = f"cannot be used: {type(error).__name__}"
         raise SecretError(f"the keyring {short}: {error}", short=short) from error

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextvars import ContextVar
 from typing import Any
 
@@ -128,6 +128,18 @@ def referring(value: Any) -> Any:
         name = named(value)
         return Secret(name) if name is not None else value
     return _mapped(value, referring)
+
+
+def refuse_from_outside(parameters: Mapping[str, Any], where: str) -> None:
+    """Raise SecretError if parameters that somebody outside has sent, such as those of a webhook, name secrets."""
+    for name, value in parameters.items():
+        asked = next(names_in(referring(value)), None)
+        if asked is not None:
+            raise SecretError(
+                f"parameter {name!r} of {where} names the secret {asked!r}, which only the deployment itself may do. "
+                "Set it where the flow is promoted.",
+                name=asked,
+            )
 
 
 def written(value: Any) -> Any:

@@ -24,11 +24,12 @@ class _Known(NamedTuple):
     names: dict[str, str]  # by value
     shown: tuple[str, ...]  # forms in texts, the longest first
     stored: tuple[tuple[bytes, str], ...]  # forms in stored bytes, each with the name of its secret
-    numbers: tuple[tuple[bytes, str], ...]  # the same, of pickles only
+    numbers: tuple[tuple[bytes, str], ...]  # the same, as numbers of pickles
+    in_buffers: tuple[tuple[bytes, str], ...]  # the same, in large buffers
     plain: tuple[bytes, ...]  # the values themselves
 
 
-_NOTHING = _Known({}, (), (), (), ())
+_NOTHING = _Known({}, (), (), (), (), ())
 _known = _NOTHING
 _lock = threading.Lock()
 
@@ -61,15 +62,18 @@ def forget() -> None:
 
 def _added(before: _Known, name: str, value: str) -> _Known:
     shown = {*before.shown, *forms.whole(value), *forms.parts(value)}
-    stored = {**dict.fromkeys(forms.stored(value), name), **dict(before.stored)}
-    numbers = {**dict.fromkeys(forms.pickled_numbers(value), name), **dict(before.numbers)}
     return _Known(
         {**before.names, value: name},
         tuple(sorted(shown, key=lambda form: (-len(form), form))),
-        tuple(stored.items()),
-        tuple(numbers.items()),
+        _with(before.stored, forms.stored(value), name),
+        _with(before.numbers, forms.pickled_numbers(value), name),
+        _with(before.in_buffers, forms.in_buffers(value), name),
         (*before.plain, value.encode("utf-8", "surrogatepass")),
     )
+
+
+def _with(before: tuple[tuple[bytes, str], ...], more: set[bytes], name: str) -> tuple[tuple[bytes, str], ...]:
+    return tuple({**dict.fromkeys(sorted(more), name), **dict(before)}.items())
 
 
 # --- texts -------------------------------------------------------------------------------------------------------
@@ -173,10 +177,10 @@ def _begun(text: str) -> int:
 
 def references_for(texts: dict[str, str]) -> dict[str, Any]:
     """`texts`, such as environment variables, with a reference for each that is the value of a secret."""
-    from nbflow.values.secrets.references import Secret
+    from nbflow.values.secrets.references import PREFIX, referring
 
     names = _known.names
-    return {key: Secret(names[text]) if text in names else text for key, text in texts.items()}
+    return {key: referring(PREFIX + names[text]) if text in names else text for key, text in texts.items()}
 
 
 def check_stored(stream: Any, buffers: Sequence[Any], what: str) -> None:
@@ -196,7 +200,7 @@ def held_by(stream: Any, buffers: Iterable[Any] = ()) -> str | None:
     known = _known
     found = _search(stream, (*known.stored, *known.numbers))
     for buffer in buffers if found is None else ():
-        found = _search(buffer, known.stored)
+        found = _search(buffer, known.in_buffers)
         if found is not None:
             break
     return found

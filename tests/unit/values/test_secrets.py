@@ -7,7 +7,6 @@ import pickle
 import stat
 import sys
 from contextvars import copy_context
-from types import ModuleType, SimpleNamespace
 
 import pytest
 
@@ -89,6 +88,13 @@ def test_texts_that_name_a_secret_and_nothing_else_are_references():
     assert references.referring(plain) is plain
 
 
+def test_parameters_from_outside_must_not_name_secrets():
+    references.refuse_from_outside({"a": 1, "b": "secret: none", "c": ["x"]}, "webhook 'w'")
+    for value in ("secret:TOKEN", {"deep": ["secret:TOKEN"]}, Secret("TOKEN")):
+        with pytest.raises(SecretError, match="parameter 'b' of webhook 'w' names the secret 'TOKEN'"):
+            references.refuse_from_outside({"a": 1, "b": value}, "webhook 'w'")
+
+
 def test_long_containers_are_data_and_are_not_searched():
     data = ["secret:TOKEN"] * 2_000
     assert references.referring(data) is data
@@ -126,15 +132,36 @@ def test_the_environment_goes_before_the_file_and_the_file_before_the_keyring(mo
 
 
 def _keyring(monkeypatch):
-    """A keyring in memory, in the place of the package, which need not be installed."""
+    """The keyring package with a keyring in memory."""
+    monkeypatch.delitem(sys.modules, "keyring")
+    core = pytest.importorskip("keyring.core")
+    from keyring.backend import KeyringBackend
+
     kept: dict[tuple[str, str], str] = {}
-    ring = ModuleType("keyring")
-    ring.errors = SimpleNamespace(KeyringError=RuntimeError)
-    ring.get_password = lambda service, name: kept.get((service, name))
-    ring.set_password = lambda service, name, value: kept.__setitem__((service, name), value)
-    ring.delete_password = lambda service, name: kept.pop((service, name))
-    monkeypatch.setitem(sys.modules, "keyring", ring)
+
+    class InMemory(KeyringBackend):
+        priority = 0.1
+
+        def get_password(self, service, username):
+            return kept.get((service, username))
+
+        def set_password(self, service, username, password):
+            kept[service, username] = password
+
+        def delete_password(self, service, username):
+            del kept[service, username]
+
+    monkeypatch.setattr(core, "_keyring_backend", InMemory())
     return kept
+
+
+def test_a_keyring_that_cannot_be_used_is_a_place_without_the_secret(monkeypatch):
+    _keyring(monkeypatch).clear()
+    monkeypatch.setattr(sys.modules["keyring"], "get_password", lambda *_: 1 / 0)
+    with pytest.raises(SecretMissingError, match=r"keyring \(cannot be used: ZeroDivisionError\)"):
+        places.find("OTHER")
+    with pytest.raises(SecretError, match="KeyError"):
+        places.keep_in_keyring("OTHER", None)
 
 
 @pytest.mark.parametrize("value", ["plain one", 'qu"ote\\ and\ttab', "two\nlines", "emoji 🙂 é", "del \x7f \x01"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+from typing import Any
 
 from nbflow.values.secrets import references
 
@@ -16,7 +17,7 @@ def secrets_of(tree: ast.Module) -> Secrets:
     """What a cell of parameters sets to secrets."""
     found: dict[str, tuple[str, ...]] = {}
     for statement in tree.body:
-        targets = statement.targets if isinstance(statement, ast.Assign) else [getattr(statement, "target", None)]
+        targets: list[Any] = getattr(statement, "targets", None) or [getattr(statement, "target", None)]
         value = getattr(statement, "value", None)
         if len(targets) != 1 or not isinstance(targets[0], ast.Name) or value is None:
             continue

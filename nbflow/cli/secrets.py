@@ -21,8 +21,10 @@ Keyring = Annotated[bool, typer.Option("--keyring", help="In the system's keyrin
 def add_to(app: typer.Typer) -> None:
     """Register the commands."""
     group = typer.Typer(no_args_is_help=True, help="Secrets: what secret:NAME stands for, and where that is kept.")
-    for command in (list_, check, set_, remove):
-        group.command(command.__name__.rstrip("_"))(command)
+    group.command("list")(list_)
+    group.command("check")(check)
+    group.command("set")(set_)
+    group.command("remove")(remove)
     app.add_typer(group, name="secret")
 
 

@@ -137,13 +137,13 @@ def _result_hook(original: Callable[[Any], Any]) -> Callable[[Any], Any]:
             data, metadata = _bundle(value)
             context.emit("result", _content(data, metadata, {}))
         if context.echo and traces.known():
-            value = Shown(traces.clean(repr(value))) if value is not None else None
+            value = _Shown(traces.clean(repr(value))) if value is not None else None
         return original(value) if context.echo else None
 
     return hook
 
 
-class Shown:
+class _Shown:
     """What is shown as a text that is made already."""
 
     def __init__(self, text: str) -> None:

@@ -207,6 +207,21 @@ def test_secrets_in_the_environment_do_not_go_into_stored_settings(folder, monke
     assert traces_in_files(folder) == []
 
 
+def test_frozen_steps_hold_references_and_are_replayed_with_the_secret(folder, project):
+    _notebook(
+        project.folder / "book.ipynb", ('token = "secret:TOKEN"', ("parameters",)),
+        ('import os\nos.environ["SERVICE_KEY"] = token', ()),
+        ("length = len(token)\nsame = os.environ['SERVICE_KEY'] == token", ()),
+        ("twice = 2 * length if same else 0", ()),
+    )  # fmt: skip
+    frozen = project.run("test", "book.ipynb", "--freeze")
+    assert frozen.returncode == 0, frozen.stderr
+    replayed = project.run("test", "book.ipynb", "--outputs")
+    assert replayed.returncode == 0, replayed.stdout + replayed.stderr
+    assert traces_in(frozen.stdout, frozen.stderr, replayed.stdout, replayed.stderr) == []
+    assert traces_in_files(project.folder) == []
+
+
 def test_the_commands_tell_where_secrets_are_and_never_what_they_are(project, monkeypatch):
     monkeypatch.setenv("NBFLOW_SECRET_FROM_ENV", VALUE)
     kept = project.folder / "home"

@@ -33,11 +33,15 @@ def run_cells(work: CellsWork, *inputs: CellValues) -> CellValues:
     context = current()  # None where the flow runs as plain Python
     # One step at a time in this process: what its threads print is its output.
     threads = capture.rest_attributed_to(context) if context is not None else nullcontext()
-    with process_state.kept(modules=work.patches), threads:
-        return _Execution(work, inputs, context.emit if context is not None else _ignored).run()
+    place = references.PLACE.set(references.STEP)  # also where no engine runs it
+    try:
+        with process_state.kept(modules=work.patches), threads:
+            return _Execution(work, inputs, context.emit if context is not None else _ignored).run()
+    finally:
+        references.PLACE.reset(place)
 
 
-def _ignored(stream: str, text: str) -> None:
+def _ignored(stream: str, text: str) -> Any:
     """Where there is no record, what cells show is shown by nobody."""
 
 
@@ -84,7 +88,7 @@ def pack(namespace: travel.Namespace, seen: Mapping[str, travel.Seen], wanted: s
 class _Execution:
     """One execution of a step's cells, under the lock of the process."""
 
-    def __init__(self, work: CellsWork, inputs: Sequence[CellValues], emit: Callable[[str, str], None]) -> None:
+    def __init__(self, work: CellsWork, inputs: Sequence[CellValues], emit: Callable[[str, str], Any]) -> None:
         self.work = work
         self.inputs = inputs
         self.emit = emit

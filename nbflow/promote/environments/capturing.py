@@ -145,20 +145,22 @@ def _imported(tree: ast.Module) -> Iterator[str]:
 
 def _distributions(modules: Iterable[str]) -> tuple[set[str], set[str]]:
     """The distributions that hold modules, by canonical name; and the modules that are nowhere."""
-    holders, found, unknown = _holders(), set(), set()
+    holders = _holders()
+    found: set[str] = set()
+    unknown: set[str] = set()
     for module in modules:
         top = module.partition(".")[0]
         if top in sys.stdlib_module_names or top == "__main__":
             continue
-        names = holders.get(top, ())
+        names = list(holders.get(top, ()))
         if len(names) > 1:  # a namespace that several share, such as google
-            names = [name for name in names if _holds(name, module)] or []
+            names = [name for name in names if _holds(name, module)]
             if not names:
                 continue  # what is imported from the module, and no module itself
-        found.update(canonicalize_name(name) for name in names)
+        found.update(str(canonicalize_name(name)) for name in names)
         if not names and not _is_there(top):
             unknown.add(top)
-    return {str(name) for name in found}, unknown
+    return found, unknown
 
 
 def _holders() -> Mapping[str, list[str]]:

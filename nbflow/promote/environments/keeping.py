@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from nbflow.promote.environments.making import READY, _open_lock, folder, size_of
+from nbflow.promote.environments.making import READY, folder, open_lock, size_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +73,7 @@ def total(environments: Sequence[Kept]) -> int:
 
 
 def _busy(path: Path) -> bool:
-    lock = _open_lock(path)
+    lock = open_lock(path)
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
@@ -85,7 +85,7 @@ def _busy(path: Path) -> bool:
 
 def _remove(path: Path) -> bool:
     """Remove an environment unless it is in use; whether it is gone."""
-    lock = _open_lock(path)
+    lock = open_lock(path)
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         (path / READY).unlink(missing_ok=True)  # first, so that nobody takes what is left for an environment

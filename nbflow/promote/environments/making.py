@@ -63,7 +63,7 @@ class Environment:
         `options` are those of `subprocess.Popen`; with `env` they give the variables that are made fit for it.
         """
         given: Mapping[str, str] | None = options.pop("env", None)
-        lock = _open_lock(self.path)
+        lock = open_lock(self.path)
         try:
             fcntl.flock(lock, fcntl.LOCK_SH)  # which the process inherits
             if not (self.path / READY).exists():
@@ -206,7 +206,8 @@ def _raise_earlier(path: Path, now: float) -> None:
 # --- one at a time -----------------------------------------------------------------------------------------------
 
 
-def _open_lock(path: Path) -> int:
+def open_lock(path: Path) -> int:
+    """The descriptor of the file that is locked while an environment is made, used or removed."""
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     return os.open(path.with_name(f"{path.name}.lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
 
@@ -214,7 +215,7 @@ def _open_lock(path: Path) -> int:
 @contextmanager
 def _alone(path: Path) -> Iterator[None]:
     """Let one process at a time make, or sweep, an environment; one that is ready may be used by all."""
-    lock = _open_lock(path)
+    lock = open_lock(path)
     try:
         if (path / READY).exists():
             fcntl.flock(lock, fcntl.LOCK_SH)

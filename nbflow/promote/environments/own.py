@@ -100,7 +100,9 @@ def _site(folder: Path) -> Path:
 
 def _entries(distribution: metadata.Distribution) -> Iterable[Path]:
     """The files and folders that a distribution has put beside those of others; none if it lies elsewhere."""
-    tops = {file.parts[0] for file in distribution.files or () if file.parts[0] not in ("..", "__pycache__")}
+    record = distribution.read_text("RECORD") or ""  # read by itself: making paths of thousands of lines takes long
+    tops = {line.strip('"').partition("/")[0].partition(",")[0] for line in record.splitlines()}
+    tops -= {"", "..", "__pycache__"}
     if not any(not top.endswith((".dist-info", ".egg-info", ".pth")) for top in tops):
         return []
     base = Path(str(distribution.locate_file("")))

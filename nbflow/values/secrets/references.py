@@ -70,7 +70,7 @@ class SecretText(str):
         return self
 
 
-def secret(name: str) -> Any:
+def secret(name: str | Secret) -> Any:
     """The secret of this name; `secret("API_TOKEN")` and `secret("secret:API_TOKEN")` mean the same.
 
     In a step, and in a cell that is run by hand, it is the value: a text, which nbflow removes from whatever the step

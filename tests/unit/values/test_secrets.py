@@ -134,6 +134,7 @@ def test_the_environment_goes_before_the_file_and_the_file_before_the_keyring(mo
 def _keyring(monkeypatch):
     """The keyring package with a keyring in memory."""
     monkeypatch.delitem(sys.modules, "keyring")
+    pytest.importorskip("keyring")
     core = pytest.importorskip("keyring.core")
     from keyring.backend import KeyringBackend
 

@@ -25,7 +25,7 @@ def secrets_of(tree: ast.Module) -> Secrets:
             given = references.referring(ast.literal_eval(value))
         except (ValueError, TypeError, MemoryError, RecursionError):
             continue
-        names = tuple(dict.fromkeys(references.names_in(given)))
+        names = tuple(references.names_in(given))
         found.pop(targets[0].id, None)
         if names:
             found[targets[0].id] = names

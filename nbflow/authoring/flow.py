@@ -146,7 +146,7 @@ class Flow(Generic[P, R]):
     def _begin(self, args: tuple[Any, ...], kwargs: dict[str, Any], options: dict[str, Any]) -> session.Session:
         run_options = self._run_options(args, kwargs, options)
         if (run_options.executor or self.spec.executor or settings_module.current().executor) in _LOCAL:
-            for name in dict.fromkeys(references.names_in([*args, kwargs])):
+            for name in references.names_in([*args, kwargs]):
                 places.find(name)  # else each step that is given it would fail
         return session.begin(self.spec, args, kwargs, run_options)
 

@@ -11,7 +11,7 @@ from rich.text import Text
 
 from nbflow.cli.output import Json, console, print_json, table, time_text
 from nbflow.model.errors import ConfigError
-from nbflow.promote.environments import keeping
+from nbflow.promote.environments import installers, keeping
 from nbflow.views.words import bytes_text
 
 _UNITS = {"h": 3600, "d": 86_400, "w": 604_800}
@@ -71,7 +71,7 @@ def _plain(kept: keeping.Kept) -> dict[str, object]:
 def _row(kept: keeping.Kept) -> list[Text]:
     what = "in use" if kept.busy else ("ready" if kept.ready else "half-made")
     cells = (kept.path.name[:12], kept.python, bytes_text(kept.bytes), time_text(kept.used_at), what)
-    return [*map(Text, cells), Text(", ".join(kept.requirements))]
+    return [*map(Text, cells), Text(installers.without_passwords(", ".join(kept.requirements)))]
 
 
 def _amount(text: str, units: dict[str, int], option: str, example: str) -> float:

@@ -88,10 +88,12 @@ class AttemptContext:
             return text
         with self._lock:
             if self._closed:
-                return text
+                return traces.clean(text)
             self._wrote = True
             if traces.known():
                 text = self._cleaned(stream, text)
+                if not text:
+                    return text
             self._parts.append((stream, text))
             self._size += len(text)
             now = self._clock.time()

@@ -9,6 +9,7 @@ import importlib.util
 import json
 import os
 import platform
+import re
 import sys
 import sysconfig
 from collections.abc import Iterable, Iterator, Mapping
@@ -21,6 +22,7 @@ from packaging.utils import canonicalize_name
 
 _LOCKS = ("uv.lock", "pylock.toml", "poetry.lock", "pdm.lock", "Pipfile.lock")
 _REQUIREMENTS = "requirements*.txt"
+_LOGIN = re.compile(r"(?<=://)[^/@\s]*:[^/@\s]*@")  # a user's name and password in a URL, which nobody is to store
 INDEX, EDITABLE, LOCAL, ELSEWHERE = "index", "editable", "local", "url"
 
 
@@ -245,12 +247,12 @@ def _package(name: str, *, direct: bool) -> Package:
 
 
 def origin_of(distribution: metadata.Distribution) -> tuple[str, str]:
-    """Where a distribution was installed from, as `direct_url.json` (PEP 610) tells: kind and URL."""
+    """Where a distribution was installed from, as `direct_url.json` (PEP 610) tells: kind and URL, with no password."""
     text = distribution.read_text("direct_url.json")
     if not text:
         return INDEX, ""
     told: dict[str, Any] = json.loads(text)
-    url = str(told.get("url", ""))
+    url = _LOGIN.sub("", str(told.get("url", "")))
     version_control = told.get("vcs_info")
     if version_control:
         return ELSEWHERE, f"{version_control['vcs']}+{url}@{version_control['commit_id']}"

@@ -17,7 +17,7 @@ from nbflow.model.errors import EnvironmentFailedError
 _FOREIGN = re.compile(r"PYTHON(PATH|HOME|STARTUP|USERBASE|EXECUTABLE|SAFEPATH)$|VIRTUAL_ENV|CONDA_|__PYVENV|UV_PROJECT")
 _MOST_LINES = 6
 _TELLING = re.compile(r"^\s*(error|ERROR|\u00d7|\u2570|hint|Because|And because|we can conclude|No )")
-_PASSWORD = re.compile(r"(?<=://)[^/@\s]+@")  # in the URL of an index
+_PASSWORD = re.compile(r"(?<=://)[^/@\s]*:[^/@\s]*@")  # with the user's name, in the URL of an index
 
 
 def clean_variables(environment: Mapping[str, str] | None = None) -> dict[str, str]:
@@ -88,9 +88,14 @@ def _run(command: list[str], what: str) -> None:
         raise EnvironmentFailedError(f"{what} cannot be installed: {few_lines(done.stderr or done.stdout)}")
 
 
+def without_passwords(text: str) -> str:
+    """A text with `***` for who logs in by a URL, and with what."""
+    return _PASSWORD.sub("***@", text)
+
+
 def few_lines(text: str) -> str:
     """What of an installer's words tells why it failed, in few lines and without passwords."""
-    lines = [line.strip() for line in _PASSWORD.sub("***@", text).splitlines() if line.strip()]
+    lines = [line.strip() for line in without_passwords(text).splitlines() if line.strip()]
     telling = [line for line in lines if _TELLING.match(line)]
     chosen = telling[:_MOST_LINES] or lines[-_MOST_LINES:]
     return "\n".join(chosen) or "the installer does not say why."

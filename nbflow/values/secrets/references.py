@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Mapping
 from contextvars import ContextVar
 from typing import Any
 
@@ -17,6 +17,7 @@ from nbflow.values.secrets import places, traces
 
 PREFIX = "secret:"
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_.-]{0,99}")
+_DEEPEST = 8  # containers in one another; a list may contain itself
 _MOST = 1_000  # items of a container that is looked into: nobody writes more by hand, and data takes no time
 STEP, FLOW = "step", "flow"
 # Whose code runs: that of a step, which is given values; of a flow function, which is given references; "": anybody's.
@@ -124,17 +125,36 @@ def referring(value: Any) -> Any:
 
     For what a person has written as a parameter, and never for data: who can write data must not choose secrets.
     """
-    if type(value) is str:
-        name = named(value)
-        return Secret(name) if name is not None else value
-    return _mapped(value, referring)
+    return _with_leaves(value, _referring, 0)
+
+
+def resolved(value: Any) -> Any:
+    """`value` with the values of the references in it, as deep as `referring` looks."""
+    return _with_leaves(value, lambda leaf: resolve(leaf.name) if type(leaf) is Secret else leaf, 0)
+
+
+def written(value: Any) -> Any:
+    """`value` with a text for each reference in it: the other way round."""
+    return _with_leaves(value, lambda leaf: repr(leaf) if type(leaf) in (Secret, SecretText) else leaf, 0)
+
+
+def names_in(value: Any) -> list[str]:
+    """The names of the secrets that are referred to, as deep as `referring` looks; each once."""
+    found: dict[str, None] = {}
+
+    def note(leaf: Any) -> Any:
+        if type(leaf) in (Secret, SecretText):  # not isinstance(), which waits for the value of a placeholder
+            found[leaf.name] = None
+        return leaf
+
+    _with_leaves(value, note, 0)
+    return list(found)
 
 
 def refuse_from_outside(parameters: Mapping[str, Any], where: str) -> None:
     """Raise SecretError if parameters that somebody outside has sent, such as those of a webhook, name secrets."""
     for name, value in parameters.items():
-        asked = next(names_in(referring(value)), None)
-        if asked is not None:
+        for asked in names_in(referring(value)):
             raise SecretError(
                 f"parameter {name!r} of {where} names the secret {asked!r}, which only the deployment itself may do. "
                 "Set it where the flow is promoted.",
@@ -142,41 +162,30 @@ def refuse_from_outside(parameters: Mapping[str, Any], where: str) -> None:
             )
 
 
-def written(value: Any) -> Any:
-    """`value` with a text for each reference in it: the other way round."""
-    return repr(value) if isinstance(value, (Secret, SecretText)) else _mapped(value, written)
+def _referring(leaf: Any) -> Any:
+    name = named(leaf) if type(leaf) is str else None
+    return Secret(name) if name is not None else leaf
 
 
-def resolved(value: Any) -> Any:
-    """`value` with the values of the references in it; looks into lists, tuples and values of dicts."""
-    return resolve(value.name) if type(value) is Secret else _mapped(value, resolved)
-
-
-def names_in(value: Any) -> Iterator[str]:
-    """The names of the secrets that are referred to in lists, tuples and values of dicts."""
-    if isinstance(value, (Secret, SecretText)):
-        yield value.name
-    elif type(value) in (list, tuple):
-        for item in value:
-            yield from names_in(item)
-    elif type(value) is dict:
-        for item in value.values():
-            yield from names_in(item)
-
-
-def _mapped(value: Any, change: Any) -> Any:
-    """The same containers, if nothing in them changes."""
-    if type(value) in (list, tuple) and len(value) <= _MOST:
-        changed = [change(item) for item in value]
-        return type(value)(changed) if any(a is not b for a, b in zip(changed, value, strict=True)) else value
-    if type(value) is dict and len(value) <= _MOST:
-        pairs = {key: change(item) for key, item in value.items()}
+def _with_leaves(value: Any, change: Callable[[Any], Any], depth: int) -> Any:
+    """The value with its leaves changed; the same object if nothing changes in it."""
+    kind = type(value)
+    if kind not in (list, tuple, dict):
+        return change(value)
+    if len(value) > _MOST or depth > _DEEPEST:
+        return value
+    if kind is dict:
+        pairs = {key: _with_leaves(item, change, depth + 1) for key, item in value.items()}
         return pairs if any(pairs[key] is not item for key, item in value.items()) else value
-    return value
+    items = [_with_leaves(item, change, depth + 1) for item in value]
+    return kind(items) if any(new is not old for new, old in zip(items, value, strict=True)) else value
 
 
 def _by_hand() -> bool:
-    """Whether a person runs cells here."""
+    """Whether a person runs cells here: in a kernel or in a terminal with IPython, and not a flow in its own shell."""
     module: Any = sys.modules.get("IPython.core.interactiveshell")
     kind = getattr(module, "InteractiveShell", None)
-    return kind is not None and bool(kind.initialized())
+    if kind is None or not kind.initialized():
+        return False
+    shell = kind.instance()
+    return getattr(shell, "kernel", None) is not None or type(shell).__name__ == "TerminalInteractiveShell"

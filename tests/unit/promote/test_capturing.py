@@ -71,7 +71,7 @@ def _install(site: Path, name: str, modules: dict[str, str], **more: str) -> Non
     [
         ('{"url": "file:///src/mine", "dir_info": {"editable": true}}', "editable", "-e /src/mine"),
         ('{"url": "file:///src/mine", "dir_info": {}}', "local", "own-package @ file:///src/mine"),
-        ('{"url": "https://x/y", "vcs_info": {"vcs": "git", "commit_id": "abc"}}', "url",
+        ('{"url": "https://me:pass@x/y", "vcs_info": {"vcs": "git", "commit_id": "abc"}}', "url",
          "own-package @ git+https://x/y@abc"),
     ],
 )  # fmt: skip

@@ -82,7 +82,7 @@ def test_texts_that_name_a_secret_and_nothing_else_are_references():
     written = {"a": ["secret:TOKEN", ("x", "secret:OTHER")], "b": "secret: who did it?", "c": "secret:"}
     given = references.referring(written)
     assert given == {"a": [Secret("TOKEN"), ("x", Secret("OTHER"))], "b": "secret: who did it?", "c": "secret:"}
-    assert list(references.names_in(given)) == ["TOKEN", "OTHER"]
+    assert references.names_in([given, given]) == ["TOKEN", "OTHER"]
     assert references.written(given) == written
     plain = [1, {"a": "b"}]
     assert references.referring(plain) is plain
@@ -98,6 +98,13 @@ def test_parameters_from_outside_must_not_name_secrets():
 def test_long_containers_are_data_and_are_not_searched():
     data = ["secret:TOKEN"] * 2_000
     assert references.referring(data) is data
+
+
+def test_a_list_that_contains_itself_is_searched_only_so_deep():
+    endless: list[object] = ["secret: none"]
+    endless.append(endless)
+    assert references.referring(endless) is endless
+    assert references.names_in(endless) == []
 
 
 def test_a_missing_secret_tells_where_it_was_looked_for():

@@ -12,6 +12,7 @@ from rich.text import Text
 from nbflow.cli.output import Json, console, print_json, table
 from nbflow.model.errors import SecretError
 from nbflow.values.secrets import places
+from nbflow.values.secrets.forms import SHORTEST
 from nbflow.values.secrets.references import check_name
 
 Name = Annotated[str, typer.Argument(metavar="NAME", help="As in secret:NAME.")]
@@ -58,8 +59,8 @@ def set_(name: Name, keyring: Keyring = False) -> None:
         value = typer.prompt(f"Value of {name}", hide_input=True, confirmation_prompt=True)
     else:
         value = sys.stdin.read().removesuffix("\n")
-    if len(value) < places.SHORTEST:
-        raise SecretError(f"secret {name!r} needs a value of {places.SHORTEST} characters or more.", name=name)
+    if len(value) < SHORTEST:
+        raise SecretError(f"secret {name!r} needs a value of {SHORTEST} characters or more.", name=name)
     console().print(Text(f"Kept {name} in {_keep(name, value, keyring)}."))
     key = places.variable(name)
     if key in os.environ:

@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import nbformat
 import pytest
+from typer.testing import CliRunner
 
 import nbflow
 from nbflow import configure, from_notebook
-from nbflow.model.errors import NotebookError, SecretInValueError, SecretMissingError
+from nbflow.cli.main import app
+from nbflow.model.errors import NotebookError, SecretError, SecretInValueError, SecretMissingError
+from nbflow.testing import freeze, replay
 from nbflow.values.secrets import forms, traces
 from nbflow.values.secrets.references import Secret
 from tests.acceptance import secret_flows
@@ -207,55 +211,54 @@ def test_secrets_in_the_environment_do_not_go_into_stored_settings(folder, monke
     assert traces_in_files(folder) == []
 
 
-def test_frozen_steps_hold_references_and_are_replayed_with_the_secret(folder, project):
-    _notebook(
-        project.folder / "book.ipynb", ('token = "secret:TOKEN"', ("parameters",)),
+def test_frozen_steps_hold_references_and_are_replayed_with_the_secret(folder):
+    path = _notebook(
+        folder / "book.ipynb", ('token = "secret:TOKEN"', ("parameters",)),
         ('import os\nos.environ["SERVICE_KEY"] = token', ()),
         ("length = len(token)\nsame = os.environ['SERVICE_KEY'] == token", ()),
         ("twice = 2 * length if same else 0", ()),
     )  # fmt: skip
-    frozen = project.run("test", "book.ipynb", "--freeze")
-    assert frozen.returncode == 0, frozen.stderr
-    replayed = project.run("test", "book.ipynb", "--outputs")
-    assert replayed.returncode == 0, replayed.stdout + replayed.stderr
-    assert traces_in(frozen.stdout, frozen.stderr, replayed.stdout, replayed.stderr) == []
-    assert traces_in_files(project.folder) == []
+    freeze(path)
+    assert {report.state for report in replay(path)} == {"same"}
+    assert traces_in_files(folder) == []
 
 
-def test_the_commands_tell_where_secrets_are_and_never_what_they_are(project, monkeypatch):
+def test_the_commands_tell_where_secrets_are_and_never_what_they_are(folder, monkeypatch):
+    monkeypatch.delenv("NBFLOW_SECRETS")
     monkeypatch.setenv("NBFLOW_SECRET_FROM_ENV", VALUE)
-    kept = project.folder / "home"
-    monkeypatch.setenv("NBFLOW_HOME", str(kept))
-    monkeypatch.setenv("PYTHON_KEYRING_BACKEND", "keyring.backends.null.Keyring")
-    import subprocess
-    import sys
-
-    command = [sys.executable, "-m", "nbflow", "secret", "set", "API_KEY"]
-    done = subprocess.run(command, input=f"{VALUE}\n", cwd=project.folder, capture_output=True, text=True, check=True)
-    outputs = [done.stdout, done.stderr]
-    assert oct((kept / "secrets.toml").stat().st_mode)[-3:] == "600"
-    assert [each["name"] for each in project.json("secret", "list")] == ["API_KEY", "FROM_ENV"]
-    assert project.json("secret", "check", "API_KEY")["characters"] == len(VALUE)
-    for arguments in (("list",), ("check", "FROM_ENV"), ("check", "NOWHERE"), ("remove", "API_KEY"), ("list",)):
-        ended = project.run("secret", *arguments)
-        outputs += [ended.stdout, ended.stderr]
-        assert ended.returncode == (2 if "NOWHERE" in arguments else 0)
-    assert traces_in(*outputs) == []
+    outputs = [_command("secret", "set", "API_KEY", told=f"{VALUE}\n")]
+    assert oct((folder / "home" / "secrets.toml").stat().st_mode)[-3:] == "600"
+    listed = json.loads(_command("secret", "list", "--json"))
+    assert [each["name"] for each in listed] == ["API_KEY", "FROM_ENV"]
+    assert json.loads(_command("secret", "check", "API_KEY", "--json"))["characters"] == len(VALUE)
+    rest = (("list",), ("check", "FROM_ENV"), ("remove", "API_KEY"), ("list",))
+    outputs += [_command("secret", *arguments) for arguments in rest]
     assert "environment variable NBFLOW_SECRET_FROM_ENV" in outputs[2]
-    assert os.environ["NBFLOW_SECRET_FROM_ENV"] == VALUE
+    assert "API_KEY" not in outputs[-1]
+    with pytest.raises(SecretMissingError, match="nbflow secret set API_KEY"):
+        _command("secret", "check", "API_KEY")
+    with pytest.raises(SecretError, match="5 characters or more"):
+        _command("secret", "set", "SHORT", told="abc\n")
+    assert traces_in(*outputs) == []
 
 
-def test_a_secret_given_on_the_command_line_is_stored_as_its_reference(folder, project, monkeypatch):
-    flows = Path(secret_flows.__file__)
-    (project.folder / "flows.py").write_text(flows.read_text())
-    done = project.run("run", "flows.py:refusing", "-p", "token=secret:TOKEN")
+def _command(*arguments: str, told: str = "") -> str:
+    """What a command prints; `told`: what it reads."""
+    done = CliRunner().invoke(app, list(arguments), input=told)
+    if done.exception is not None and not isinstance(done.exception, SystemExit):
+        raise done.exception
+    return done.output
+
+
+def test_a_secret_given_on_the_command_line_is_stored_as_its_reference(folder):
+    (folder / "flows.py").write_text(Path(secret_flows.__file__).read_text())
+    command = [sys.executable, "-m", "nbflow", "run", "flows.py:refusing", "-p", "token=secret:TOKEN"]
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
     assert done.returncode == 1
     assert "***" in done.stdout + done.stderr
-    shown = project.run("show", "last")
-    logs = project.run("logs", "last")
-    assert "secret:TOKEN" in shown.stdout
-    assert traces_in(done.stdout, done.stderr, shown.stdout, logs.stdout) == []
-    assert traces_in_files(project.folder) == []
+    assert "secret:TOKEN" in _command("show", "last")
+    assert traces_in(done.stdout, done.stderr, _command("show", "last"), _command("logs", "last")) == []
+    assert traces_in_files(folder) == []
 
 
 def test_a_setting_of_the_project_names_the_file_of_secrets(folder):

@@ -17,6 +17,7 @@ from nbflow.promote.environments.making import READY, Environment
 from tests.servers import wait_until
 from tests.wheels import make_wheel, only_from
 
+pytestmark = pytest.mark.timeout(180)  # an environment takes three seconds, and on a busy machine many more
 _TELL = """
 import json, sys
 import clash, user_of_clash, nbflow

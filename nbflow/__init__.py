@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from nbflow.queue.queue import Queue
     from nbflow.running.context import current, heartbeat
     from nbflow.settings import configure
+    from nbflow.values.secrets.references import secret
 
     __version__: str
 
@@ -75,6 +76,7 @@ __all__ = [
     "receive",
     "register_task_pipeline",
     "runs",
+    "secret",
     "sleep",
     "step",
     "uuid",
@@ -116,6 +118,7 @@ _HOMES = {
         "TaskError",
     ),
     "nbflow.settings": ("configure",),
+    "nbflow.values.secrets.references": ("secret",),
 }
 _MODULES = {"errors": "nbflow.model.errors", "operators": "nbflow.authoring.declarative.operators"}
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}

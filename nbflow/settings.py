@@ -23,8 +23,8 @@ from nbflow.model.errors import ConfigError
 _PREFIX = "NBFLOW_"
 _FOLDER, _DATABASE = ".nbflow", "nbflow.db"
 _PROJECT_SIGNS = (_FOLDER, "pyproject.toml", ".git")
-# Variables with the prefix that are no settings: the signing key is a secret, and tests have their own.
-_OTHER_VARIABLES = ("NBFLOW_SIGNING_KEY", "NBFLOW_TEST_")
+# Variables with the prefix that are no settings: the signing key, secrets of the user's, and those of tests.
+_OTHER_VARIABLES = ("NBFLOW_SIGNING_KEY", "NBFLOW_SECRET_", "NBFLOW_TEST_")
 _UNITS = {"": 1, "K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
 _TRUTH = {"1": True, "true": True, "yes": True, "on": True, "0": False, "false": False, "no": False, "off": False}
 
@@ -49,6 +49,7 @@ class Settings:
     db: str = ""  # URL or path of the database; default: .nbflow/nbflow.db in the project's folder
     artifacts: str = ""  # path or URL (s3://...) of large values; default: see `artifacts_of`
     home: Path = Path()  # nbflow's own folder with the signing key; default: the system's place for users' data
+    secrets: str = ""  # path of the file of secrets; default: secrets.toml in `home`
     executor: str = "threads"  # where tasks run if the flow does not say
     workers: int | None = None  # tasks at a time; default: the processors that this process may use
     dask: str | DaskClient = ""  # address of a Dask scheduler, or a client; default: see nbflow.executors.dask
@@ -209,7 +210,7 @@ def _from_pyproject(start: Path) -> dict[str, Any]:
     if not isinstance(table, dict):
         raise ConfigError(f"tool.nbflow in {path} has to be a table: [tool.nbflow].")
     found = {name: _checked(name, value, f"[tool.nbflow] in {path}") for name, value in table.items()}
-    for name in ("db", "artifacts"):  # a path in a file is meant from where the file lies
+    for name in ("db", "artifacts", "secrets"):  # a path in a file is meant from where the file lies
         if name in found and "://" not in found[name]:
             found[name] = str(path.parent / Path(found[name]).expanduser())
     return found

@@ -6,11 +6,12 @@ import ast
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from nbflow.analysis.options import StepOptions, options_of_cell
+from nbflow.analysis.secrets import TAGS, overridden, secrets_of
 from nbflow.analysis.steering import cells_that_run, source_of
 from nbflow.model.errors import CellSyntaxError, NotANotebookError
 
@@ -30,6 +31,7 @@ class Cell:
     heading: str | None  # the nearest heading above
     parameters: bool = False  # tagged `parameters`
     may_fail: bool = False  # tagged `raises-exception`: an error in it ends nothing
+    secrets: tuple[tuple[str, tuple[str, ...]], ...] = ()  # parameters that it sets to secrets, and names of these
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +65,11 @@ def from_content(content: dict[str, Any], path: str) -> Notebook:
         code, tree = transform(source, len(cells) + 1)
         number = len(cells) + 1
         may_fail = "raises-exception" in tags
-        cells.append(Cell(number, index, source, code, tree, options, heading, "parameters" in tags, may_fail))
+        if "injected-parameters" in tags:
+            cells = [replace(cell, secrets=overridden(cell.secrets, tree)) if cell.secrets else cell for cell in cells]
+        secrets = secrets_of(tree) if not TAGS.isdisjoint(tags) else ()
+        parameters = "parameters" in tags
+        cells.append(Cell(number, index, source, code, tree, options, heading, parameters, may_fail, secrets))
     return Notebook(path, content, tuple(cells))
 
 

@@ -10,6 +10,7 @@ from nbflow.analysis.cells import Cell
 from nbflow.analysis.options import literal
 from nbflow.model.errors import ParameterError
 from nbflow.model.specs import Parameter
+from nbflow.values.secrets.references import Secret, named, written
 
 _TRUE = {"true", "yes", "on", "1"}
 _FALSE = {"false", "no", "off", "0"}
@@ -74,6 +75,8 @@ def check_parameters(
 
 def _converted(parameter: Parameter, value: Any, where: str, *, from_text: bool) -> Any:
     wanted = _type_name(parameter)
+    if isinstance(value, Secret) or (isinstance(value, str) and named(value)):
+        return value  # a text, whatever is declared: it is looked up where the cells run
     try:
         if from_text:
             value = _from_text(wanted, value)
@@ -139,4 +142,4 @@ def _article(wanted: str) -> str:
 
 def injected_source(parameters: Mapping[str, Any]) -> str:
     """The cell that sets parameters to other values."""
-    return "# Parameters\n" + "".join(f"{name} = {value!r}\n" for name, value in parameters.items())
+    return "# Parameters\n" + "".join(f"{name} = {written(value)!r}\n" for name, value in parameters.items())

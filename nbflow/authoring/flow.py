@@ -24,6 +24,7 @@ from nbflow.model.names import check_name
 from nbflow.model.specs import FlowSpec, Parameter, StepSpec
 from nbflow.running import context
 from nbflow.running.failure import with_user_frames
+from nbflow.values.secrets import places, references
 
 if TYPE_CHECKING:
     from nbflow.model.events import Listener
@@ -33,6 +34,7 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 _PLAIN: ContextVar[bool] = ContextVar("nbflow_plain", default=False)
+_LOCAL = frozenset({"serial", "threads", "processes"})  # executors whose steps find the secrets that are found here
 RUN_OPTIONS = frozenset({"db", "executor", "workers", "tags", "listeners", "clock", "echo", "on_parent_end"})
 
 
@@ -60,8 +62,9 @@ class Flow(Generic[P, R]):
             return cast("R", frame.call(self._as_step, args, kwargs))
         if _PLAIN.get():
             return cast("R", self.spec.function(*args, **kwargs))
-        live = self._begin(args, kwargs, {})
-        outcome = live.execute(args, kwargs)
+        given, named = _with_secrets(args, kwargs)
+        live = self._begin(given, named, {})
+        outcome = live.execute(given, named)
         if outcome.error is not None:
             _add_way_out(outcome.error, live.id)
             raise with_user_frames(outcome.error)
@@ -70,8 +73,10 @@ class Flow(Generic[P, R]):
     def plain(self, /, *args: P.args, **kwargs: P.kwargs) -> R:
         """Run the flow as ordinary Python, one step after the other, with nothing recorded."""
         token = _PLAIN.set(True)
+        called: Any = self.spec.function
+        given, named = _with_secrets(args, kwargs)
         try:
-            return cast("R", self.spec.function(*args, **kwargs))
+            return cast("R", called(*given, **named))
         finally:
             _PLAIN.reset(token)
 
@@ -86,6 +91,7 @@ class Flow(Generic[P, R]):
         StorageError if the run could not be recorded to its end, since there is no finished run then.
         """
         options, kwargs = _split(kwargs)
+        args, kwargs = _with_secrets(args, kwargs)
         live = self._begin(args, kwargs, options)
         outcome = live.execute(args, kwargs)
         if isinstance(outcome.error, (KeyboardInterrupt, StorageError)):
@@ -99,6 +105,7 @@ class Flow(Generic[P, R]):
         Called by a flow function, it starts one run however often that function is replayed.
         """
         options, kwargs = _split(kwargs)
+        args, kwargs = _with_secrets(args, kwargs)
         frame = FRAME.get()
         if frame is not None:
             options["id"], begun = _own_run(frame, self.spec.name, options)
@@ -137,7 +144,11 @@ class Flow(Generic[P, R]):
         return by_name(self) or (Flow, (self.spec,))
 
     def _begin(self, args: tuple[Any, ...], kwargs: dict[str, Any], options: dict[str, Any]) -> session.Session:
-        return session.begin(self.spec, args, kwargs, self._run_options(args, kwargs, options))
+        run_options = self._run_options(args, kwargs, options)
+        if (run_options.executor or self.spec.executor or settings_module.current().executor) in _LOCAL:
+            for name in references.names_in([*args, kwargs]):
+                places.find(name)  # else each step that is given it would fail
+        return session.begin(self.spec, args, kwargs, run_options)
 
     def _run_options(
         self, args: tuple[Any, ...], kwargs: dict[str, Any], options: dict[str, Any]
@@ -167,6 +178,11 @@ def _own_run(frame: Frame, name: str, options: dict[str, Any]) -> tuple[str, boo
     found: str = frame.record(f"submit {name}", lambda: new_runs.new_id(frame.engine.clock))
     frame.engine.flush()  # so that no replay starts another one
     return found, new_runs.exists(found, options.get("db"))
+
+
+def _with_secrets(args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    """Arguments with references to secrets for texts that name some."""
+    return tuple(map(references.referring, args)), {name: references.referring(item) for name, item in kwargs.items()}
 
 
 def _split(kwargs: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:

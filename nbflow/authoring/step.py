@@ -18,6 +18,7 @@ from nbflow.model.names import check_name
 from nbflow.model.policies import Cache, Resources, check_times, retry_policy
 from nbflow.model.specs import StepSpec
 from nbflow.values.codec import goes_by_value
+from nbflow.values.secrets.references import Secret, resolved
 
 if TYPE_CHECKING:
     from nbflow.queue.job import Job
@@ -44,6 +45,9 @@ class Step(Generic[P, R]):
         """Call the function, or inside a flow let it be run; errors then appear where the result is used."""
         frame = FRAME.get()
         if frame is None:
+            if Secret in map(type, args) or (kwargs and Secret in map(type, kwargs.values())):
+                called: Any = self.spec.function
+                return cast("R", called(*map(resolved, args), **resolved(kwargs)))
             return cast("R", self.spec.function(*args, **kwargs))
         return cast("R", frame.call(self.spec, args, kwargs))
 

@@ -12,6 +12,7 @@ import typer
 from nbflow.cli import (
     alerts,
     declarative,
+    environments,
     listen,
     logs,
     maintenance,
@@ -24,6 +25,7 @@ from nbflow.cli import (
     report,
     run,
     schedules,
+    secrets,
     show,
     testing,
     triggers,
@@ -71,6 +73,8 @@ promote.add_to(app)
 opening.add_to(app)
 listen.add_to(app)
 triggers.add_to(app)
+secrets.add_to(app)
+environments.add_to(app)
 testing.add_to(app)
 why.add_to(app)
 report.add_to(app)

@@ -26,6 +26,7 @@ _EXTRAS = {  # extra → a module that it brings, and its package
     "postgres": ("psycopg", "psycopg"),
     "s3": ("s3fs", "s3fs"),
     "dask": ("distributed", "distributed"),
+    "keyring": ("keyring", "keyring"),
     "notebooks": ("sklearn", "scikit-learn"),
 }
 _UNITS = {"m": 60, "h": 3600, "d": 86_400, "w": 604_800}

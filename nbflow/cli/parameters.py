@@ -14,6 +14,7 @@ from types import NoneType, UnionType
 from typing import Any
 
 from nbflow.model.errors import ParameterError
+from nbflow.values.secrets.references import Secret, named
 
 _TRUTH = {"true": True, "yes": True, "on": True, "1": True, "false": False, "no": False, "off": False, "0": False}
 _CONTAINERS: dict[Any, tuple[type, ...]] = {
@@ -70,6 +71,9 @@ def _hints(function: Any) -> dict[str, Any]:
 
 
 def _converted(name: str, text: str, hint: Any, default: Any) -> Any:
+    secret = named(text)
+    if secret is not None:
+        return Secret(secret)  # a text, whatever is declared: it is looked up where steps run
     kinds = _kinds(hint)
     if not kinds and default is not None and default is not inspect.Parameter.empty:
         kinds = [type(default)]

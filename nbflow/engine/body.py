@@ -14,6 +14,7 @@ from nbflow.model.errors import CodecError, CycleError, StorageError
 from nbflow.model.ports import Inputs
 from nbflow.model.states import State
 from nbflow.running.attempt import load_inputs
+from nbflow.values.secrets import references
 
 if TYPE_CHECKING:
     from nbflow.engine.advance import Engine
@@ -47,7 +48,7 @@ class FlowBody:
 
     def run(self, frame: Frame, function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """Call a flow function and return its value without placeholders, after all that it called is finished."""
-        token = FRAME.set(frame)
+        token, place = FRAME.set(frame), references.PLACE.set(references.FLOW)
         self.engine.begin_body()
         try:
             try:
@@ -62,6 +63,7 @@ class FlowBody:
                 self.engine.drain(frame)
         finally:
             self.engine.end_body()
+            references.PLACE.reset(place)
             FRAME.reset(token)
 
     def start(self, task: Task) -> None:
@@ -83,6 +85,7 @@ class FlowBody:
             frame = Frame(engine, task.key, task, self._history.script(task.key))
             inputs = task.inputs
             upstream = tuple([up.value for up in task.sources if up.value is not None])
+            references.PLACE.set(references.FLOW)  # of this thread's own context
             args, kwargs = load_inputs(Inputs(inputs.args, inputs.kwargs, inputs.packed, upstream), engine.values)
             result = self._run_limited(frame, task, args, kwargs)
             value = engine.values.put(result, f"the result of flow {task.spec.name!r}")

@@ -32,6 +32,7 @@ from nbflow.model.names import run_job
 from nbflow.model.ports import Again, Inputs
 from nbflow.model.states import State
 from nbflow.running.attempt import RunAgain, error_record
+from nbflow.values.secrets import references
 
 if TYPE_CHECKING:
     from nbflow.model.jobs import JobRecord
@@ -121,6 +122,7 @@ def policy(spec: FlowSpec) -> dict[str, float]:
 
 def advance(run: str) -> None:
     """Go on with a run, as far as it comes: what its job calls, in the child of a worker."""
+    references.PLACE.set(references.FLOW)  # what is called is a flow function, though a job calls it
     settings = settings_module.current()
     database = stores.database(None, create=False)
     try:

@@ -18,6 +18,7 @@ import xxhash
 from nbflow.model.errors import DefinitionError, TaskError
 from nbflow.model.ports import Inputs, Ref
 from nbflow.values.digest import digest, find_cycle
+from nbflow.values.secrets import references
 
 if TYPE_CHECKING:
     from nbflow.engine.decide import Task
@@ -180,6 +181,8 @@ def _flat(value: Any, upstream: dict[Task, int], values: ValueStore) -> Any:
     if kind in ATOMS:
         if (kind is str or kind is bytes) and len(value) > _LARGE_ATOM:
             return _DEEP
+        if kind is str and value[:7] == references.PREFIX and references.named(value):
+            return _DEEP
         if kind is int and value.bit_length() > _LARGE_ATOM:  # Python limits the digits of its text
             return _DEEP
         return value
@@ -215,9 +218,15 @@ def _pack_deep(args: tuple[Any, ...], kwargs: dict[str, Any], values: ValueStore
             f"an argument of {what} contains itself ({cycle}); nbflow cannot search it for results of other steps. "
             "Pass the parts separately.",
         )
+    args = tuple([_referring(value) for value in args])
+    kwargs = {name: _referring(value) for name, value in kwargs.items()}
     packed = values.pack_inputs(args, kwargs, what, substitute)
     encoding = b"packed" + packed.digest.encode()
     return Packed(Inputs(packed=packed), tuple(upstream), encoding)
+
+
+def _referring(value: Any) -> Any:
+    return references.referring(value) if type(value) is str else value
 
 
 def input_digest(encoding: bytes, upstream: tuple[Task, ...]) -> str:

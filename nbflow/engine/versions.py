@@ -13,6 +13,7 @@ from nbflow.model.errors import CodecError
 from nbflow.model.records import ErrorRecord, FlowVersionRecord, RunUpdate, StoredValue
 from nbflow.model.states import State
 from nbflow.values.identity import code_digest
+from nbflow.values.secrets import traces
 
 if TYPE_CHECKING:
     from nbflow.model.specs import FlowSpec
@@ -57,7 +58,7 @@ def _source(spec: FlowSpec) -> str | None:
 
 def _text(value: Any) -> str:
     try:
-        text = repr(value)
+        text = traces.clean(repr(value))
     except Exception:  # a repr of somebody else's
         text = f"<{type(value).__name__}>"
     return text if len(text) <= _SHORT else text[: _SHORT - 1] + "…"

@@ -6,9 +6,13 @@
     │   ├── ParameterError               unknown, missing or wrongly typed parameter
     │   ├── UnknownStepError
     │   └── CycleError
+    ├── SecretError                      secrets that cannot be used
+    │   └── SecretMissingError
+    ├── EnvironmentFailedError           a Python environment that cannot be made
     ├── CodecError                       values that cannot be stored or restored
     │   ├── UnpicklableError
     │   ├── ValueTooLargeError
+    │   ├── SecretInValueError
     │   ├── SignatureError
     │   └── ArtifactMissingError
     ├── StorageError                     the database
@@ -103,6 +107,18 @@ class CycleError(DefinitionError):
     """Steps depend on one another in a circle; `details["cycle"]` lists them."""
 
 
+class SecretError(NbflowError):
+    """A secret cannot be used: its name, its value or the place where it is kept."""
+
+
+class SecretMissingError(SecretError):
+    """A secret is in none of its places; `details` hold `name` and `places`, those that were looked at."""
+
+
+class EnvironmentFailedError(NbflowError):
+    """A Python environment of its own, which a version asks for, cannot be made."""
+
+
 class CodecError(NbflowError):
     """A value cannot be stored or restored."""
 
@@ -113,6 +129,10 @@ class UnpicklableError(CodecError):
 
 class ValueTooLargeError(CodecError):
     """A value is larger than the settings allow; `details` hold `size` and `limit` in bytes."""
+
+
+class SecretInValueError(CodecError):
+    """A value holds a secret, so it is not stored; `details["name"]` is the secret's."""
 
 
 class SignatureError(CodecError):

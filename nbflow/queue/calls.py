@@ -23,6 +23,7 @@ from nbflow.running.attempt import RunAgain, load_inputs, restore_error
 from nbflow.running.context import AttemptContext, current
 from nbflow.running.functions import Code, Reference
 from nbflow.running.interrupt import SHIELD
+from nbflow.values.secrets import references, traces
 
 if TYPE_CHECKING:
     from nbflow.values.store import ValueStore
@@ -88,7 +89,10 @@ class CallPacker:
         packed = tuple(inputs.packed) if inputs.packed is not None else None
         values = tuple([tuple(value) for value in inputs.values]) if inputs.values else ()
         parts = (self.code, inputs.args, inputs.kwargs, packed, values, self.retry, self.folder, key)
-        return self.packer.values.seal(pickle.dumps(parts, _PROTOCOL))
+        data = pickle.dumps(parts, _PROTOCOL)
+        if traces.known():
+            traces.check_stored(data, (), f"the call of {self.name!r}")
+        return self.packer.values.seal(data)
 
     def _deep(self, args: tuple[Any, ...], kwargs: dict[str, Any], needs: dict[str, int]) -> Inputs:
         is_job = self.packer.is_job
@@ -100,6 +104,8 @@ class CallPacker:
 
     def _flat(self, value: Any, needs: dict[str, int]) -> Any:
         kind = type(value)
+        if kind is str and value[:7] == references.PREFIX:
+            return references.referring(value)
         if kind in _ATOMS and not (kind in (str, bytes) and len(value) > _LARGE_ATOM):
             return value
         if self.packer.is_job(value):

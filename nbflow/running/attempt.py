@@ -16,8 +16,9 @@ from nbflow.model.ports import Again, Finished, Inputs, Ref, Report, Started
 from nbflow.model.states import State
 from nbflow.running import limits
 from nbflow.running.context import CURRENT, AttemptContext
-from nbflow.running.failure import error_record, restore_error, without_internal_frames
+from nbflow.running.failure import error_record, restore_error, without_internal_frames, without_secrets
 from nbflow.running.interrupt import soft_error
+from nbflow.values.secrets import references
 
 if TYPE_CHECKING:
     from nbflow.model.ports import Clock, Work
@@ -90,6 +91,7 @@ def perform(attempt: Interruptible, site: Site) -> Finished:
     attempt.started_at = started
     attempt.context = context = AttemptContext(work, site.report, site.clock, echo=site.echo, values=site.values)
     CURRENT.set(context)
+    references.PLACE.set(references.STEP)
     timers = _timers(attempt, context, site, started)
     cpu = site.cpu_clock()
     value: StoredValue | None = None
@@ -112,6 +114,9 @@ def perform(attempt: Interruptible, site: Site) -> Finished:
     if isinstance(error, RunAgain) and attempt.judged is None:
         again, error = error.again, error.error
     state, error = _outcome(attempt, error, site)
+    record = error_record(error) if error is not None else None
+    if error is not None and record is not None:
+        error = without_secrets(error, record)
     return Finished(
         work.ticket,
         state if again is None else State.PENDING,
@@ -120,7 +125,7 @@ def perform(attempt: Interruptible, site: Site) -> Finished:
         site.worker,
         os.getpid(),
         value,
-        error_record(error) if error is not None else None,
+        record,
         error,
         cpu if not work.spec.is_async else None,  # the loop's thread ran it, together with others
         resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * _MAXRSS_UNIT,

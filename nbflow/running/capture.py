@@ -16,6 +16,7 @@ from typing import Any, TextIO, cast
 
 from nbflow.running import display
 from nbflow.running.context import CURRENT, AttemptContext
+from nbflow.values.secrets import places, traces
 
 _LOCK = threading.Lock()
 _USERS = 0
@@ -40,11 +41,16 @@ class _Router:
         """Give `text` to the attempt that writes it, if one does."""
         context = CURRENT.get() or _rest_belongs_to()
         if context is None or context.closed:
-            return self._original.write(text)
-        context.emit(self._name, text)
+            self._original.write(traces.clean(text) if traces.known() else text)
+            return len(text)
+        shown = context.emit(self._name, text)
         if context.echo or _debugging():
-            self._original.write(text)
+            self._original.write(shown)
         return len(text)
+
+    def show_again(self, text: str) -> None:
+        """Show output that is on record already."""
+        self._original.write(text)
 
     def writelines(self, lines: Any) -> None:
         """Write each of `lines`."""
@@ -79,6 +85,7 @@ def install() -> None:
                 setattr(sys, name, cast("TextIO", router))
                 _redirect_logging(stream, router)
         display.install()
+    places.learn_environment()
 
 
 def remove() -> None:

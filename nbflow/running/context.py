@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 import math
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -13,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from nbflow.model.ports import Output, Progress, Report, Waits
 from nbflow.running.clock import SystemClock
+from nbflow.values.secrets import traces
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -32,7 +34,7 @@ class AttemptContext:
     """The running attempt: who it is, and where its output goes."""
 
     __slots__ = (
-        "_clock", "_closed", "_due", "_flushed_at", "_lock", "_parts", "_report",
+        "_cleaners", "_clock", "_closed", "_due", "_flushed_at", "_lock", "_parts", "_report",
         "_reporting", "_size", "_wrote", "alive",
         "attempt", "beat", "echo", "job", "key", "logical_time", "name", "needed", "run", "seq", "ticket", "values",
     )  # fmt: skip
@@ -69,6 +71,7 @@ class AttemptContext:
         self._size = 0
         self._due = False  # whether a timer is going to send it
         self._flushed_at = 0.0
+        self._cleaners: dict[str, traces.Stream] = {}  # by stream, once this process knows secrets
         self._closed = False
 
     @property
@@ -76,14 +79,21 @@ class AttemptContext:
         """Names this task for other systems: the same in every attempt and after a resume."""
         return f"{self.run}/{self.key}"
 
-    def emit(self, stream: str, text: str) -> None:
-        """Put output of the attempt on record. Small pieces are joined, nothing waits longer than 50 ms."""
+    def emit(self, stream: str, text: str) -> str:
+        """Put output of the attempt on record. Small pieces are joined, nothing waits longer than 50 ms.
+
+        Returns what may be shown of it: all, unless there are secrets. An end that may be the beginning of one waits.
+        """
         if not text:
-            return
+            return text
         with self._lock:
             if self._closed:
-                return
+                return traces.clean(text)
             self._wrote = True
+            if traces.known():
+                text = self._cleaned(stream, text)
+                if not text:
+                    return text
             self._parts.append((stream, text))
             self._size += len(text)
             now = self._clock.time()
@@ -95,12 +105,32 @@ class AttemptContext:
                 self._send()
             else:
                 self._later()
+        return text
+
+    def _cleaned(self, stream: str, text: str) -> str:
+        """`text` without traces of secrets. Under the lock."""
+        if stream in _JOINABLE:
+            return self._cleaners.setdefault(stream, traces.Stream()).add(text)
+        self._let_go()
+        return traces.clean_message(text)
+
+    def _let_go(self) -> None:
+        """Put what was kept back on record, and show it where output is shown. Under the lock."""
+        for stream, cleaner in self._cleaners.items():
+            rest = cleaner.rest()
+            if rest:
+                self._parts.append((stream, rest))
+                show = getattr(getattr(sys, stream), "show_again", None) if self.echo else None
+                if show is not None:
+                    show(rest)
 
     def progress(self, value: float | None, message: str = "") -> None:
         """Tell how far the attempt is: from 0 to 1, None if that is not known."""
         if self.alive:
             now = self._clock.time()
             self.beat = now
+            if traces.known():
+                message = traces.clean(message)
             with self._lock:
                 self._make(Progress(self.ticket, now, value, message))
 
@@ -132,6 +162,9 @@ class AttemptContext:
     def close(self) -> None:
         """Send the rest; what comes later, from threads that the step left behind, is not part of the attempt."""
         self.alive = False
+        if self._cleaners:
+            with self._lock:
+                self._let_go()
         if self._wrote:  # and the timer may be sending it right now
             self.flush()
         self._closed = True

@@ -11,6 +11,8 @@ import threading
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from nbflow.values.secrets import traces
+
 if TYPE_CHECKING:
     from nbflow.running.context import AttemptContext
 
@@ -61,7 +63,7 @@ class Descriptors:
                     if context is not None and not context.closed:
                         context.emit(stream.name, stream.decoder.decode(data))
                     else:
-                        os.write(stream.original, data)
+                        os.write(stream.original, traces.clean_bytes(data) if traces.known() else data)
 
     @staticmethod
     def _take(stream: _Stream) -> bytes:

@@ -16,6 +16,7 @@ from types import ModuleType, SimpleNamespace
 from typing import Any
 
 from nbflow.running.context import CURRENT
+from nbflow.values.secrets import traces
 
 _UNDO: dict[tuple[int, str], Callable[[], None]] = {}  # by owner and name of what was replaced
 
@@ -105,7 +106,10 @@ def _publishing(original: Callable[..., Any]) -> Callable[..., Any]:
         context = CURRENT.get()
         if context is None or context.closed:
             return original(self, data, metadata, **more)
-        context.emit("display", _content(data, metadata, more))
+        message = context.emit("display", _content(data, metadata, more))
+        if context.echo and traces.known():
+            cleaned = json.loads(message)
+            data, metadata = cleaned["data"], cleaned["metadata"]
         return original(self, data, metadata, **more) if context.echo else None
 
     return publish
@@ -120,7 +124,8 @@ def _show(*values: Any, **options: Any) -> None:
         data, metadata = _bundle(value)
         context.emit("display", _content(data, metadata, {}))
         if context.echo:
-            builtins.print(value)  # noqa: T201 - what IPython does without nbflow
+            shown = traces.clean(str(value)) if traces.known() else value
+            builtins.print(shown)  # noqa: T201 - what IPython does without nbflow
 
 
 def _result_hook(original: Callable[[Any], Any]) -> Callable[[Any], Any]:
@@ -131,9 +136,21 @@ def _result_hook(original: Callable[[Any], Any]) -> Callable[[Any], Any]:
         if value is not None:
             data, metadata = _bundle(value)
             context.emit("result", _content(data, metadata, {}))
+        if context.echo and traces.known():
+            value = _Shown(traces.clean(repr(value))) if value is not None else None
         return original(value) if context.echo else None
 
     return hook
+
+
+class _Shown:
+    """What is shown as a text that is made already."""
+
+    def __init__(self, text: str) -> None:
+        self._text = text
+
+    def __repr__(self) -> str:
+        return self._text
 
 
 def _content(data: Any, metadata: Any, more: dict[str, Any]) -> str:

@@ -14,6 +14,7 @@ import nbflow.model
 from nbflow.model.errors import NbflowError, RemoteError
 from nbflow.model.records import ErrorRecord
 from nbflow.values import codec
+from nbflow.values.secrets import traces
 
 _LONGEST_CHAIN = 50
 _CELL_FILE = re.compile(r'File "<ipython-input-(\d+)-\w+>"')
@@ -84,10 +85,23 @@ def restore_error(record: ErrorRecord) -> BaseException:
     return error
 
 
+def without_secrets(error: BaseException, record: ErrorRecord) -> BaseException:
+    """`error`, of which `record` is kept, or if it tells a secret the same without; for people in this process."""
+    if not traces.known():
+        return error
+    try:
+        told = "".join(traceback.format_exception(error)) + repr((error.args, vars(error)))
+    except Exception:  # whatever the user's code does to be shown
+        told = None
+    if told is not None and traces.clean(told) == told:
+        return error
+    return restore_error(record._replace(traceback="")).with_traceback(error.__traceback__)
+
+
 def message(error: BaseException) -> str:
     """What an exception says, or that it cannot say it."""
     try:
-        return str(error)
+        return traces.clean(str(error))
     except Exception as problem:  # __str__ is the user's code
         return f"<its message cannot be shown: {type(problem).__name__}>"
 
@@ -125,7 +139,7 @@ def _traceback(error: BaseException) -> str:
     except Exception:  # the exception's own __str__ or attributes may fail
         return f"{_type_name(type(error))}: {message(error)}\n"
     _trim(shown, 0)
-    return "".join(shown.format())
+    return traces.clean("".join(shown.format()))
 
 
 def _trim(shown: traceback.TracebackException, depth: int) -> None:
@@ -173,16 +187,18 @@ def _node(error: BaseException, cause: int | None, context: int | None) -> _Node
 
 
 def _portable(value: object) -> object:
-    try:
-        _dump(value)
-    except Exception:
-        return _short(value)
-    return value
+    for portable in (value, traces.clean_data(list(value) if type(value) is tuple else value)):
+        try:
+            _dump(portable)
+        except Exception:  # noqa: S112 - it cannot be pickled, or holds a secret
+            continue
+        return portable
+    return _short(value)
 
 
 def _short(value: object) -> str:
     try:
-        return repr(value)[:1000]
+        return traces.clean(repr(value))[:1000]
     except Exception:  # __repr__ is the user's code
         return f"<{type(value).__name__}>"
 

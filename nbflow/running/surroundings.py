@@ -11,6 +11,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from nbflow.running import wire
+from nbflow.values.secrets import places
 
 if TYPE_CHECKING:
     from nbflow.values.store import StoreConfig
@@ -34,6 +35,7 @@ def take_over(lease: wire.Lease) -> None:
     os.environ.clear()
     os.environ.update(lease.environ)
     time.tzset()
+    places.learn_environment()
     global _leased
     _leased = lease.cwd
     if lease.cwd is not None:

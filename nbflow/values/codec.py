@@ -14,8 +14,9 @@ from contextlib import contextmanager
 from types import FunctionType
 from typing import Any, NamedTuple
 
-from nbflow.model.errors import CodecError
+from nbflow.model.errors import CodecError, SecretError
 from nbflow.values.blame import unpicklable
+from nbflow.values.secrets import traces
 
 PROTOCOL = 5
 
@@ -39,8 +40,16 @@ def encode(value: object, *, substitute: Substitute | None = None, what: str = "
     """Return `value` as bytes; its buffers share memory with it, so use them before it changes.
 
     Objects for which `substitute` returns a number are left out; `decode` puts its `references` in their place.
-    Raises `UnpicklableError`, which names the path to the part of `what` that cannot be stored.
+    Raises `UnpicklableError`, which names the path to the part of `what` that cannot be stored, and
+    `SecretInValueError` if it holds a secret that is known here.
     """
+    payload = _encoded(value, substitute, what)
+    if traces.known():
+        traces.check_stored(payload.stream, payload.buffers, what)
+    return payload
+
+
+def _encoded(value: object, substitute: Substitute | None, what: str) -> Payload:
     if type(value) in ATOMS:
         return Payload(pickle.dumps(value, PROTOCOL), (), False, 0)
     try:
@@ -55,11 +64,16 @@ def encode(value: object, *, substitute: Substitute | None = None, what: str = "
 
 
 def decode(stream: Any, buffers: Sequence[Any] = (), references: Sequence[object] = ()) -> Any:
-    """Return the value of an encoded stream, with `references[n]` wherever reference n was written."""
+    """Return the value of an encoded stream, with `references[n]` wherever reference n was written.
+
+    Raises CodecError, and in steps SecretError for a reference to a secret that cannot be used here.
+    """
     try:
         if references:
             return _Referring(io.BytesIO(stream), references, buffers).load()
         return pickle.loads(stream, buffers=buffers)
+    except SecretError:  # a reference that comes to nothing here, and says why
+        raise
     except Exception as error:
         raise CodecError(
             f"a stored value cannot be restored: {type(error).__name__}: {error}. The modules and classes that it is "

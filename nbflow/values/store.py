@@ -18,6 +18,7 @@ from nbflow.values.blame import type_name
 from nbflow.values.canonical import is_flat
 from nbflow.values.codec import ATOMS, PROTOCOL, Payload, Substitute, decode, encode
 from nbflow.values.digest import digest_payload
+from nbflow.values.secrets import traces
 from nbflow.values.signing import Signer
 
 _dumps, _loads, _digest = pickle.dumps, pickle.loads, xxhash.xxh3_128_hexdigest
@@ -69,6 +70,8 @@ class ValueStore:
         if kind in ATOMS or (kind is tuple and is_flat(value)):
             stream = _dumps(value, PROTOCOL)
             if len(stream) < self.inline_limit and (self.max_size is None or len(stream) <= self.max_size):
+                if traces.known():
+                    traces.check_stored(stream, (), what)
                 return StoredValue(_digest(stream), len(stream) + 1, kind.__name__, frame.PLAIN + stream, None)
         return self.pack(value, what)
 

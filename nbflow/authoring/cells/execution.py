@@ -298,7 +298,7 @@ def work_of(planned: PlannedStep, cells: Sequence[Cell]) -> CellsWork:
 
 
 def _sources(cells: Iterable[Cell]) -> tuple[CellSource, ...]:
-    return tuple(CellSource(cell.number, cell.source, cell.may_fail) for cell in cells)
+    return tuple(CellSource(cell.number, cell.source, cell.may_fail, cell.secrets) for cell in cells)
 
 
 def _spec(step: StepCells, work: CellsWork) -> StepSpec:

@@ -16,6 +16,8 @@ from contextlib import contextmanager, nullcontext, suppress
 from typing import Any
 
 from nbflow.authoring.cells import logs, python_modules
+from nbflow.values.secrets import places, traces
+from nbflow.values.signing import KEY_VARIABLE
 
 # Cells see and change the whole process (`sys.stdout`, `__main__`, options): one step at a time in each.
 LOCK = threading.RLock()
@@ -128,12 +130,25 @@ def _same(old: Any, new: Any) -> bool:
 
 
 def pack_settings(found: dict[str, Any]) -> bytes:
-    """Settings as bytes; what cannot be pickled stays behind."""
+    """Settings as bytes; what cannot be pickled stays behind, and secrets go as references."""
     kept = {}
-    for key, value in found.items():
+    environ = {name: value for name, value in found["environ"].items() if not _is_own(name)}
+    for key, value in {**found, "environ": traces.references_for(environ)}.items():
         with suppress(Exception):
             kept[key] = pickle.loads(pickle.dumps(value))  # noqa: S301 - made a moment ago
     return pickle.dumps(kept)
+
+
+def unpack_settings(packed: bytes) -> dict[str, Any]:
+    """The settings of `pack_settings`, with what this process keeps for itself. `packed`: verified by the store."""
+    found: dict[str, Any] = pickle.loads(packed)  # noqa: S301 - see above
+    own = {name: value for name, value in os.environ.items() if _is_own(name)}
+    return {**found, "environ": {**own, **found["environ"]}}
+
+
+def _is_own(variable: str) -> bool:
+    """Whether a variable holds what each process has for itself, and nobody is to store."""
+    return variable.startswith(places.VARIABLE) or variable == KEY_VARIABLE
 
 
 def random_state() -> dict[str, Any]:

@@ -15,6 +15,7 @@ class CellSource:
     number: int  # execution count
     source: str
     may_fail: bool = False  # an error in it ends nothing
+    secrets: tuple[tuple[str, tuple[str, ...]], ...] = ()  # parameters that it sets to secrets, and names of these
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,6 +17,7 @@ from nbflow.authoring.cells.records import CellsWork, CellValues, Piece, Report
 from nbflow.authoring.cells.sharing import Reach
 from nbflow.running import capture
 from nbflow.running.context import current
+from nbflow.values.secrets import references
 
 _ATOMS = (int, float, str, bool, bytes, complex, type(None), types.ModuleType, types.BuiltinFunctionType)
 
@@ -32,11 +33,15 @@ def run_cells(work: CellsWork, *inputs: CellValues) -> CellValues:
     context = current()  # None where the flow runs as plain Python
     # One step at a time in this process: what its threads print is its output.
     threads = capture.rest_attributed_to(context) if context is not None else nullcontext()
-    with process_state.kept(modules=work.patches), threads:
-        return _Execution(work, inputs, context.emit if context is not None else _ignored).run()
+    place = references.PLACE.set(references.STEP)  # also where no engine runs it
+    try:
+        with process_state.kept(modules=work.patches), threads:
+            return _Execution(work, inputs, context.emit if context is not None else _ignored).run()
+    finally:
+        references.PLACE.reset(place)
 
 
-def _ignored(stream: str, text: str) -> None:
+def _ignored(stream: str, text: str) -> Any:
     """Where there is no record, what cells show is shown by nobody."""
 
 
@@ -83,7 +88,7 @@ def pack(namespace: travel.Namespace, seen: Mapping[str, travel.Seen], wanted: s
 class _Execution:
     """One execution of a step's cells, under the lock of the process."""
 
-    def __init__(self, work: CellsWork, inputs: Sequence[CellValues], emit: Callable[[str, str], None]) -> None:
+    def __init__(self, work: CellsWork, inputs: Sequence[CellValues], emit: Callable[[str, str], Any]) -> None:
         self.work = work
         self.inputs = inputs
         self.emit = emit
@@ -129,7 +134,7 @@ class _Execution:
         if work.settings_from is not None:
             packed = self.inputs[work.settings_from].settings
             if packed is not None:
-                process_state.apply_settings(pickle.loads(packed))  # noqa: S301 - signed with the result it came in
+                process_state.apply_settings(process_state.unpack_settings(packed))
         if work.random_from is not None:
             packed = self.inputs[work.random_from].random
             if packed is not None:
@@ -168,10 +173,15 @@ class _Execution:
     def _run_cells(self, mine: Any) -> BaseException | None:
         from nbflow.authoring.cells import shell
 
+        for name in {name for cell in self.work.cells for _, names in cell.secrets for name in names}:
+            references.resolve(name)  # else the step fails before it begins
         for cell in self.work.cells:
             started = time.time()
             self.emit("cell", json.dumps({"number": cell.number, "started": started}))
             error = shell.run_cell(mine, cell.number, cell.source)
+            for variable, _ in cell.secrets if error is None else ():
+                value = references.referring(self.namespace.globals[variable])
+                self.namespace.globals[variable] = references.resolved(value)
             lacks = error is not None and self._lacking(error) is not None
             self.emit("cell_end", json.dumps({"number": cell.number, "finished": time.time()}))
             if error is not None and (lacks or not cell.may_fail):

@@ -22,7 +22,7 @@ from nbflow.authoring.cells.records import CellSource
 from nbflow.authoring.cells.travel import Namespace
 from nbflow.model.errors import InputRequestedError
 
-Emit = Callable[[str, str], None]
+Emit = Callable[[str, str], Any]
 INLINE = "module://matplotlib_inline.backend_inline"
 # What IPython itself puts into a namespace.
 INTERNAL = frozenset(

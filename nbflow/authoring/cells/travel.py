@@ -25,6 +25,7 @@ from cloudpickle import cloudpickle as internals
 from nbflow.authoring.cells.records import Piece
 from nbflow.authoring.cells.reductions import special
 from nbflow.authoring.cells.sharing import Reach, is_frame, is_index, reach, reach_of_loaded
+from nbflow.values.secrets import traces
 
 _SMALL = 32_768  # bytes
 _place = threading.local()
@@ -203,7 +204,7 @@ def _look(namespace: Namespace, values: dict[str, Any]) -> Seen:
     error, piece = None, None
     try:
         found.dump(values)
-        piece = Piece((name,), file.getvalue(), [buffer.raw() for buffer in buffers])
+        piece = _piece((name,), file, buffers)
         # Some objects can be pickled, and only fail to come back.
         if name and (found.classes or b"__main__" in piece.stream):
             _try(piece, name)
@@ -237,7 +238,15 @@ def dump(namespace: Namespace, names: Iterable[str]) -> Piece:
     file = io.BytesIO()
     buffers: list[pickle.PickleBuffer] = []
     _Pickler(file, namespace, buffers.append, len(values) > 1).dump(values)
-    return Piece(tuple(values), file.getvalue(), [buffer.raw() for buffer in buffers])
+    return _piece(tuple(values), file, buffers)
+
+
+def _piece(names: tuple[str, ...], file: io.BytesIO, buffers: Iterable[pickle.PickleBuffer]) -> Piece:
+    """What was pickled. Raises SecretInValueError: a text made with a secret stays in the process that made it."""
+    piece = Piece(names, file.getvalue(), [buffer.raw() for buffer in buffers])
+    if traces.known():
+        traces.check_stored(piece.stream, piece.buffers, " and ".join(filter(None, names)) or "it")
+    return piece
 
 
 def load(namespace: Namespace, piece: Piece, names: Iterable[str]) -> Reach:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from nbflow.authoring.cells import process_state
+from nbflow.values.secrets import references
 
 _MACHINE = ("environ", "cwd", "visited", "stacked", "path", "modules")
 
@@ -27,7 +28,7 @@ def portable(settings: Mapping[str, Any], source: str, folder: Path, *, fresh: b
     kept["environ"] = {
         name: value
         for name, value in settings.get("environ", {}).items()
-        if name in source and (value in source or (fresh and os.environ.get(name) != value))
+        if name in source and (_is_secret(value) or value in source or (fresh and os.environ.get(name) != value))
     }
     if "sys.path" in source:
         added = [path for path in settings.get("path", ()) if path not in sys.path]
@@ -35,6 +36,11 @@ def portable(settings: Mapping[str, Any], source: str, folder: Path, *, fresh: b
     cwd = settings.get("cwd")
     kept["cwd"] = os.path.relpath(cwd, folder) if cwd and ("chdir" in source or "%cd" in source) else "."
     return kept
+
+
+def _is_secret(value: object) -> bool:
+    """Whether it is a reference, which may be committed."""
+    return isinstance(value, references.Secret)
 
 
 def apply(kept: Mapping[str, Any]) -> None:
@@ -45,7 +51,7 @@ def apply(kept: Mapping[str, Any]) -> None:
             present = wanted.get(name, {})
             # Another version of a library may not know an option; a variable of the environment is never unknown.
             known = kept[name].keys() if name == "environ" or not present else kept[name].keys() & present.keys()
-            wanted[name] = {**present, **{key: kept[name][key] for key in known}}
+            wanted[name] = {**present, **{key: references.resolved(kept[name][key]) for key in known}}
     for name in ("filters", "recursion"):
         wanted[name] = kept.get(name, wanted[name])
     wanted["path"] = [*wanted["path"], *(os.path.abspath(path) for path in kept.get("path", ()))]

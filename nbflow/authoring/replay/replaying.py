@@ -153,7 +153,9 @@ def _job(test: _Test, step: FrozenStep, rtol: float, atol: float) -> Job | None:
         )
         return None
     cells = tuple(
-        CellSource(cell.number, cell.source, cell.may_fail) for member in members for cell in member.step.cells
+        CellSource(cell.number, cell.source, cell.may_fail, cell.secrets)
+        for member in members
+        for cell in member.step.cells
     )
     folder = fixtures.frozen_folder(test.path).resolve()
     return Job(str(folder), str((folder.parent / test.manifest.folder).resolve()), step, cells, rtol, atol)

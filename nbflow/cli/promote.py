@@ -58,6 +58,13 @@ def promote(
     workers: Annotated[int | None, typer.Option("--workers", min=1, help="How many steps run at a time.")] = None,
     queue: Annotated[str | None, typer.Option("--queue", "-q", metavar="NAME", help="Where its runs wait.")] = None,
     tags: Annotated[list[str] | None, typer.Option("--tag", help="A word to find its runs by.")] = None,
+    isolated: Annotated[
+        bool, typer.Option("--isolated", help="Run it in an environment of its own, with the packages of today.")
+    ] = False,
+    requirements: Annotated[
+        list[str] | None,
+        typer.Option("--requirement", metavar="PACKAGE", help='A package in that environment, such as "pandas<3".'),
+    ] = None,
     check: Annotated[bool, typer.Option("--check/--no-check", help="Run it in a clean process first.")] = True,
     override: Annotated[
         str | None, typer.Option("--override", metavar="REASON", help="Why it counts although its check fails.")
@@ -86,7 +93,7 @@ def promote(
     options = {
         "zone": zone, "start": _time(start), "end": _time(end), "catchup": catchup, "overlap": overlap,
         "misfire_grace": misfire_grace, "executor": executor, "workers": workers, "queue": queue,
-        "tags": tuple(tags or ()),
+        "tags": tuple(tags or ()), "isolated": isolated, "requirements": tuple(requirements or ()),
     }  # fmt: skip
     if check and not as_json:
         note(f"checking {target} in a clean process")

@@ -13,6 +13,7 @@ from nbflow.model.errors import ParameterError
 from nbflow.model.specs import Parameter
 from nbflow.storage import triggers as stored
 from nbflow.storage.connection import Connection
+from nbflow.values.secrets import references
 
 _LONGEST = 100_000  # characters of parameters as JSON; more than that belongs into a file whose path is given
 
@@ -46,9 +47,10 @@ def accepted(
     """The parameters in the types that a deployment's current version declares. `texts`: they come from `-p`.
 
     Raises ParameterError for names that it does not have, values of another type or that JSON has no form for, and for
-    values that are missing.
+    values that are missing; SecretError for a reference to a secret, which only the deployment itself may hold.
     """
     where = f"deployment {deployment.name!r}"
+    references.refuse_from_outside(parameters, where)
     found = check_parameters(parameters_of(connection, deployment), parameters, where, texts=texts)
     as_json(found, where)
     return found

@@ -6,11 +6,16 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
+
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 from nbflow import settings as settings_module
 from nbflow.deploying import snapshot, versions
+from nbflow.deploying.environments.capturing import Captured
+from nbflow.deploying.environments.making import make
 from nbflow.model.errors import NbflowError, WorkerLostError
 from nbflow.model.states import State
 
@@ -37,7 +42,7 @@ class Order(NamedTuple):
 def run(order: Order, database: Database, values: ValueStore) -> None:
     """Run a version in a process of its own, and return when the run has ended, however.
 
-    Raises WorkerLostError if the process ended before its run.
+    Raises WorkerLostError if the process ended before its run, EnvironmentFailedError if it cannot have its environment.
     """
     settings = settings_module.current()
     folder = snapshot.unpacked(versions.files_of(order.version, values), settings.home)
@@ -59,15 +64,35 @@ def run(order: Order, database: Database, values: ValueStore) -> None:
         "NBFLOW_HOME": str(settings.home),
         "NBFLOW_ARTIFACTS": settings.artifacts_of(database.url),
     }
-    done = subprocess.run(
-        [sys.executable, "-P", "-c", _CODE], input=text, cwd=order.version.root, env=variables, text=True,
-        stdout=sys.stdout.fileno() if _is_file(sys.stdout) else None, stderr=subprocess.PIPE, check=False,
-    )  # fmt: skip
-    if done.returncode != 0 and not _ended(order.run, database):
+    process = _start(order.version, variables)
+    _, told = process.communicate(text)
+    if process.returncode != 0 and not _ended(order.run, database):
         raise WorkerLostError(
-            f"The process of run {order.run} ended before its run (exit status {done.returncode}): "
-            f"{done.stderr[-_TOLD:].strip() or 'it said nothing'}"
+            f"The process of run {order.run} ended before its run (exit status {process.returncode}): "
+            f"{told[-_TOLD:].strip() or 'it said nothing'}"
         )
+
+
+def _start(version: DeploymentVersionRecord, variables: dict[str, str]) -> subprocess.Popen[Any]:
+    """The process, in the version's environment if it has one of its own. Raises EnvironmentFailedError."""
+    options: dict[str, Any] = {
+        "cwd": version.root, "env": variables, "text": True, "stdin": subprocess.PIPE, "stderr": subprocess.PIPE,
+        "stdout": sys.stdout.fileno() if _is_file(sys.stdout) else None,
+    }  # fmt: skip
+    chosen = json.loads(version.options)
+    if chosen["isolated"]:
+        captured = Captured.from_json(version.environment)
+        return make(_requirements(captured, chosen["requirements"]), captured.python).start(
+            "-P", "-c", _CODE, **options
+        )
+    return subprocess.Popen([sys.executable, "-P", "-c", _CODE], **options)
+
+
+def _requirements(captured: Captured, asked: Sequence[str]) -> list[str]:
+    """What the environment of a version is made of: what was asked for counts more than what was there."""
+    names = {canonicalize_name(Requirement(each).name) for each in asked}
+    kept = (each for each in captured.packages if each.name != "nbflow" and canonicalize_name(each.name) not in names)
+    return [*(each.requirement for each in kept), *asked]
 
 
 def _is_file(stream: Any) -> bool:

@@ -50,6 +50,7 @@ class Deployment:
         self._db = db
         self._own_broker: Broker | None = None
         self.report: checking.Report | None = None  # of the check, where this was just promoted
+        self.tokens: dict[str, str] = {}  # of its triggers that were just made, by name; shown this once
 
     # --- what it is ----------------------------------------------------------------------------------------------
 
@@ -94,7 +95,7 @@ class Deployment:
 
     def diff(self, old: int, new: int | None = None) -> differences.Differences:
         """What differs between two versions; `new`: default: the current one. Raises DeploymentError."""
-        first, second = (self._version(number) for number in (old, new if new is not None else self.version))
+        first, second = (self.record_of_version(number) for number in (old, new if new is not None else self.version))
         return differences.between(first, second, self._broker().values)
 
     def next(self, count: int = 10) -> list[datetime]:
@@ -110,7 +111,7 @@ class Deployment:
         `parameters`: in place of those of the version. `version`: its number; default: the current one. Raises
         DeploymentError and ParameterError.
         """
-        found = self._version(version if version is not None else self.version)
+        found = self.record_of_version(version if version is not None else self.version)
         given = dict(parameters or {})
         self._check_parameters(found, given)
         broker = self._broker()
@@ -189,7 +190,8 @@ class Deployment:
             raise DeploymentError(f"There is no deployment {self.name!r}.{hint}", name=self.name)
         return found
 
-    def _version(self, number: int) -> DeploymentVersionRecord:
+    def record_of_version(self, number: int) -> DeploymentVersionRecord:
+        """The row of a version. Raises DeploymentError if there is none of that number."""
         from nbflow.storage import deployments
 
         def look(connection: Connection) -> DeploymentVersionRecord:

@@ -12,6 +12,7 @@ from nbflow.analysis.cells import from_content
 from nbflow.analysis.plan import make_plan
 from nbflow.analysis.statements import analyse
 from nbflow.deploying import versions
+from nbflow.deploying.environments.capturing import Captured
 from nbflow.model.errors import NbflowError
 
 if TYPE_CHECKING:
@@ -66,7 +67,7 @@ def between(old: DeploymentVersionRecord, new: DeploymentVersionRecord, values: 
     for name, one, other in (
         ("parameter", json.loads(old.parameters), json.loads(new.parameters)),
         ("option", json.loads(old.options), json.loads(new.options)),
-        ("package", *(json.loads(record.environment)["packages"] for record in (old, new))),
+        ("package", _packages(old), _packages(new)),
     ):
         found += _values(name, one, other)
     found += _values("", {"python": _python(old)}, {"python": _python(new)})
@@ -74,8 +75,15 @@ def between(old: DeploymentVersionRecord, new: DeploymentVersionRecord, values: 
     return Differences(old.number, new.number, tuple(found))
 
 
+def _packages(record: DeploymentVersionRecord) -> dict[str, str]:
+    """Those that the code itself imports, with versions."""
+    return {
+        package.name: package.version for package in Captured.from_json(record.environment).packages if package.direct
+    }
+
+
 def _python(record: DeploymentVersionRecord) -> str:
-    return str(json.loads(record.environment)["python"])
+    return Captured.from_json(record.environment).python
 
 
 def _values(what: str, old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[Change]:

@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import difflib
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from packaging.requirements import InvalidRequirement, Requirement
+
+from nbflow.authoring.declarative.pipeline import Pipeline
+from nbflow.authoring.declarative.yaml_files import from_yaml
 from nbflow.authoring.flow import Flow
 from nbflow.authoring.notebook import from_notebook
-from nbflow.deploying import checking, versions
+from nbflow.deploying import checking, tokens, versions, watched
 from nbflow.deploying.deployments import Deployment
 from nbflow.deploying.timing import SCHEDULE_OPTIONS, Timing, schedule_rows
+from nbflow.deploying.triggers import Triggers
 from nbflow.deploying.versions import Choices, Draft
 from nbflow.engine import loader
 from nbflow.model.deployments import DeploymentRecord, DeploymentVersionRecord
@@ -22,6 +27,7 @@ from nbflow.queue.broker import Broker
 from nbflow.storage import bells
 
 if TYPE_CHECKING:
+    from nbflow.authoring.declarative.model import Trigger
     from nbflow.storage.connection import Connection
 
 _LONGEST_NAME = 64  # characters, as the column of the database
@@ -56,11 +62,14 @@ def promote(
 ) -> Deployment:
     """Make a notebook or a flow a deployment, or a new version of the one that there is; returns it.
 
-    `flow`: the path of a notebook, "module:flow", or a flow. `name`: default: the flow's. `parameters`: what its runs
-    are given. Its schedule, one of: `cron` (five fields), `every` ("15m", a timedelta, seconds) or `monthly` (True or
-    {"day": 1, "at": "06:00", "months": 1}); without one, the schedule that there is stays. Options of the schedule:
+    `flow`: the path of a notebook or of a flow in YAML, "module:flow", or a flow. `name`: default: the flow's.
+    `parameters`: what its runs are given. Its schedule, one of: `cron` (five fields), `every` ("15m", a timedelta,
+    seconds) or `monthly` (True or {"day": 1, "at": "06:00", "months": 1}); without one, that of a declared flow counts,
+    else the schedule that there is stays. A declared flow's triggers are put in place as well. Options of the schedule:
     `zone`, `start`, `end`, `catchup`, `overlap`, `misfire_grace`, `jitter` as of `Queue.schedule`. Options of the runs:
-    `executor`, `workers`, `queue`, `tags`.
+    `executor`, `workers`, `queue`, `tags`, and `isolated`: in a virtual environment of their own, made where they run,
+    with the packages that the flow is promoted with; `requirements` (["pandas<3"]) are put in the place of these, or
+    beside them.
 
     The version is run in a clean process first (`check`), and compared with what the notebook showed when it was saved,
     or with the latest run of the flow. If that fails, or with `check=False`, it cannot be scheduled unless `override`
@@ -69,7 +78,10 @@ def promote(
     Raises CheckFailedError, PromotionError, ScheduleError, ParameterError; nothing is stored then.
     """
     found = _flow(flow)
+    declared = found.schedule if isinstance(found, Pipeline) else None
     timing = Timing.of(cron=cron, every=every, monthly=monthly, options=options)
+    if timing is None and declared is not None:
+        timing, parameters = Timing.declared(declared), {**declared.parameters, **(parameters or {})}
     choices = _choices(options)
     given_name = check_name(name or found.spec.name, "deployment")
     if len(given_name) > _LONGEST_NAME:
@@ -83,15 +95,38 @@ def _promote(request: Request, db: str | None) -> Deployment:
     broker = Broker.of(db)
     now = time.time()
     timed = schedule_rows(request.timing, request.name, request.choices.queue, broker)  # before anything is run
+    wanted = request.flow.triggers if isinstance(request.flow, Pipeline) else ()
+    for each in wanted:
+        watched.checked(each.kind, {name: value for name, value in each.options.items() if name != "existing"})
     draft = versions.draft(request.flow, request.parameters, request.choices, broker.values, now)
     same = _same_version(broker, request.name, draft)
     if same is not None and same.verdict in ("passed", "overridden"):
         record = same
     else:
         handle.report = checking.check(request.flow, draft, broker) if request.check else None
-        record = _judged(request, draft.record, handle.report, scheduled=_is_scheduled(broker, request))
+        scheduled = bool(wanted) or _is_scheduled(broker, request)
+        record = _judged(request, draft.record, handle.report, scheduled=scheduled)
+        if same is not None:
+            record = record._replace(number=same.number)  # checked now, and the same version all the same
     _store(broker, request, draft._replace(record=record), timed, now)
+    handle.tokens = _listen(Triggers(broker), request.name, wanted)
     return handle
+
+
+def _listen(triggers: Triggers, deployment: str, wanted: Iterable[Trigger]) -> dict[str, str]:
+    """Put the triggers of a declared flow in place; the tokens of new ones. One that has a token keeps it."""
+    known = {record.name: record for record in triggers.listed(deployment)}
+    made: dict[str, str] = {}
+    for each in wanted:
+        there = known.get(each.name)
+        if there is not None and there.kind in tokens.KINDS:
+            continue
+        if there is not None:
+            triggers.remove(deployment, each.name)
+        token = triggers.add(each.kind, deployment, name=each.name, **each.options).token
+        if token is not None:
+            made[each.name] = token
+    return made
 
 
 def _judged(
@@ -148,7 +183,10 @@ def _store(
         known = deployments.get(connection, request.name, lock=True)
         flow_versions.add(connection, draft.flow)
         number = draft.record.number
-        if not number:
+        if number:
+            told = {name: getattr(draft.record, name) for name in ("verdict", "report", "reason")}
+            deployments.change_version(connection, request.name, number, **told)
+        else:
             number = deployments.add_version(connection, draft.record)
         created = known.created_at if known is not None else now
         deployments.put(connection, DeploymentRecord(request.name, request.flow.spec.name, number, created, now))
@@ -165,9 +203,13 @@ def _flow(given: Flow[..., Any] | str | Path) -> Flow[..., Any]:
         raise PromotionError(f"a {type(given).__name__} cannot be promoted: give the path of a notebook or a @flow.")
     if str(given).endswith(".ipynb"):
         return from_notebook(given)
+    if str(given).endswith((".yaml", ".yml")):
+        return from_yaml(given)
     if ":" in str(given):
         return Flow(loader.load(str(given)))
-    raise PromotionError(f"{str(given)!r} is nothing to promote: give the path of a notebook, module:flow or a @flow.")
+    raise PromotionError(
+        f"{str(given)!r} is nothing to promote: give the path of a notebook or YAML file, module:flow or a @flow."
+    )
 
 
 def _choices(options: dict[str, Any]) -> Choices:
@@ -182,4 +224,12 @@ def _choices(options: dict[str, Any]) -> Choices:
         raise PromotionError(f"promote() has no option {unknown[0]!r}. {hint}", field=unknown[0])
     if found.executor is not None:
         registry.check_name(found.executor)
-    return found._replace(tags=tuple(check_name(tag, "tag") for tag in found.tags))
+    for each in found.requirements:
+        try:
+            Requirement(each)
+        except InvalidRequirement as error:
+            raise PromotionError(f"{each!r} is no requirement of a package such as 'pandas<3': {error}.") from error
+    return found._replace(
+        tags=tuple(check_name(tag, "tag") for tag in found.tags), requirements=tuple(found.requirements),
+        isolated=found.isolated or bool(found.requirements),
+    )  # fmt: skip

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ast
 import inspect
 import json
 import os
@@ -16,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import xxhash
 
+from nbflow.authoring.declarative.pipeline import Pipeline
 from nbflow.authoring.notebook import NotebookFlow
 from nbflow.values import imports
 from nbflow.values.origin import is_installed, spec_of
@@ -33,6 +33,9 @@ def take(flow: Flow[..., Any]) -> dict[str, bytes]:
     if isinstance(flow, NotebookFlow):
         own = {Path(flow.notebook.path).name: notebook_text(flow.notebook.content).encode()}
         names = set().union(*(imports.imported(cell.tree) for cell in flow.notebook.cells))
+    elif isinstance(flow, Pipeline):
+        own = {f"{flow.spec.name}.yaml": (flow.source or flow.to_yaml()).encode()}
+        names = _targets(flow) | (_loaded() if _MAIN in _targets(flow) else set())
     elif flow.spec.function.__module__ == _MAIN:
         own = {f"{flow.spec.name}.py": _texts(flow).encode()}
         names = _loaded()
@@ -58,24 +61,25 @@ def notebook_text(content: Mapping[str, Any]) -> str:
 
 def modules_of(files: Iterable[str], flow: Flow[..., Any]) -> list[str]:
     """Those of a snapshot's files that are modules beside the flow's own."""
-    if isinstance(flow, NotebookFlow) or flow.spec.function.__module__ == _MAIN:
+    if isinstance(flow, (NotebookFlow, Pipeline)) or _is_of_main(flow):
         return list(files)[1:]
     own = flow.spec.function.__module__.replace(".", "/")
     return [place for place in files if place not in (f"{own}.py", f"{own}/__init__.py")]
 
 
-def packages(flow: Flow[..., Any], files: Mapping[str, bytes]) -> set[str]:
-    """The packages that a flow's code imports, by the names that it imports them by."""
-    found: set[str] = set()
+def code(flow: Flow[..., Any], files: Mapping[str, bytes]) -> tuple[list[str], Path, set[str]]:
+    """The Python of a flow, as sources; the folder of its project; and packages that it uses though it imports none."""
+    sources = [content.decode() for place, content in files.items() if place.endswith(".py")]
     if isinstance(flow, NotebookFlow):
-        found |= set().union(*(imports.imported(cell.tree) for cell in flow.notebook.cells))
-    for place, content in files.items():
-        if place.endswith(".py"):
-            try:
-                found |= imports.imported(ast.parse(content))
-            except SyntaxError:
-                continue  # it says so itself when it is imported
-    return {name.partition(".")[0] for name in found} | (_used_of_main(flow) if _is_of_main(flow) else set())
+        sources += [cell.code for cell in flow.notebook.cells]
+    return sources, Path.cwd(), _used_of_main(flow) if _is_of_main(flow) else set()
+
+
+def _targets(flow: Pipeline) -> set[str]:
+    """The modules of the functions and flows that a declared flow calls."""
+    found = (getattr(step.operator, "target", None) for step in flow.definition.steps.values())
+    functions = (getattr(getattr(each, "spec", None), "function", each) for each in found if each is not None)
+    return {str(module) for each in functions if (module := getattr(each, "__module__", None)) is not None}
 
 
 def _is_of_main(flow: Flow[..., Any]) -> bool:

@@ -8,16 +8,22 @@ worker. Begun again, after its worker died, it meets the run that it began.
 from __future__ import annotations
 
 import json
+import time
+import uuid
 from collections.abc import Mapping
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from nbflow import settings as settings_module
 from nbflow.deploying import apart, versions
+from nbflow.deploying.environments import drift
+from nbflow.deploying.environments.capturing import Captured
 from nbflow.engine import detached, session, stores
 from nbflow.engine.session import Origin, RunOptions
 from nbflow.model.errors import DeploymentError, RunFailedError, RunNotFoundError
+from nbflow.model.events import WARNING
 from nbflow.model.names import run_job
+from nbflow.model.records import EventRecord
 from nbflow.model.states import State
 from nbflow.queue import templates
 from nbflow.queue.broker import STAMPS
@@ -79,6 +85,8 @@ def start(deployment: str, parameters: Mapping[str, Any] | None = None, version:
         pinned = _pinned(database, deployment, origin)
         surroundings.go_to(pinned.version.root)
         if known is None:
+            if not pinned.options["isolated"]:
+                _tell_drift(database, run, pinned.version)
             _begin(attempt, run, pinned, parameters or {})
         else:
             _go_on(run, pinned)
@@ -129,6 +137,22 @@ def _go_on(run: str, pinned: Pinned) -> None:
     else:
         live, args, kwargs = session.resume(run, RunOptions(echo=False))
         live.execute(args, kwargs)
+
+
+def _tell_drift(database: Database, run: str, record: DeploymentVersionRecord) -> None:
+    """Put on record how the packages of this process differ from those that a version was promoted with."""
+    from nbflow.storage import events
+
+    known = record.deployment, record.number
+    if known not in _DRIFT:
+        _DRIFT[known] = drift.told(drift.drift(Captured.from_json(record.environment)))
+    if _DRIFT[known]:
+        data = json.dumps({"message": f"The packages here are not those that it was promoted with: {_DRIFT[known]}"})
+        event = EventRecord(uuid.uuid4().hex, run, time.time(), WARNING, None, data)
+        database.retrying(lambda connection: events.add(connection, event))
+
+
+_DRIFT: dict[tuple[str, int], str] = {}  # by version: told once found, since packages of a process stay as they are
 
 
 def _pinned(database: Database, name: str, number: int | None) -> Pinned:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Mapping
+from datetime import datetime
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from nbflow.deploying.starting import RUN_POLICY, start
@@ -14,6 +15,7 @@ from nbflow.queue.definitions import Asked, Definer, check, save
 from nbflow.queue.queue import Queue
 
 if TYPE_CHECKING:
+    from nbflow.authoring.declarative.model import Schedule
     from nbflow.model.jobs import ScheduleRecord
     from nbflow.queue.broker import Broker
     from nbflow.storage.connection import Connection
@@ -43,6 +45,13 @@ class Timing(NamedTuple):
                 )
             return None
         return cls(*_expression(cron, every, monthly), chosen)
+
+    @classmethod
+    def declared(cls, schedule: Schedule) -> Timing:
+        """The schedule that a declared flow asks for."""
+        times = {name: datetime.fromisoformat(text) for name in ("start", "end") if (text := getattr(schedule, name))}
+        options = {"zone": schedule.zone, "catchup": schedule.catchup, "overlap": schedule.overlap, **times}
+        return cls(schedule.kind, schedule.expression, {name: value for name, value in options.items() if value})
 
 
 def _expression(text: str | None, every: Any, monthly: Any) -> tuple[str, str]:

@@ -7,16 +7,17 @@ import difflib
 import inspect
 import json
 import os
-import sys
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import nullcontext
 from types import BuiltinFunctionType, FunctionType, ModuleType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import xxhash
 
+from nbflow.authoring.declarative.pipeline import Pipeline
 from nbflow.authoring.notebook import NotebookFlow
 from nbflow.deploying import snapshot
+from nbflow.deploying.environments.capturing import capture
 from nbflow.engine.versions import version_record
 from nbflow.model.deployments import DeploymentVersionRecord
 from nbflow.model.errors import ParameterError, PromotionError
@@ -48,6 +49,8 @@ class Choices(NamedTuple):
     workers: int | None = None
     queue: str | None = None
     tags: tuple[str, ...] = ()
+    isolated: bool = False  # in an environment of their own, with the packages that the flow was promoted with
+    requirements: tuple[str, ...] = ()  # in place of some of these packages, or beside them
 
 
 def draft(
@@ -55,12 +58,12 @@ def draft(
 ) -> Draft:
     """Write down a flow as it is now. Raises ParameterError, PromotionError, UnpicklableError."""
     files = snapshot.take(flow)
-    apart = bool(snapshot.modules_of(files, flow)) or not _is_pure(flow)
+    apart = choices.isolated or bool(snapshot.modules_of(files, flow)) or not _is_pure(flow)
     flow_version = _flow_version(flow, values, now, apart=apart)
     texts = {
         "files": json.dumps(snapshot.digests(files)),
         "parameters": _json_of(checked(flow, parameters)),
-        "environment": json.dumps(_environment(snapshot.packages(flow, files))),
+        "environment": capture(*snapshot.code(flow, files)).to_json(),
         "options": json.dumps({**choices._asdict(), "process": APART if apart else HERE}),
     }
     identity = "\0".join((flow_version.id, *texts.values()))
@@ -138,25 +141,13 @@ def _json_of(parameters: Mapping[str, Any]) -> str:
     return json.dumps(dict(parameters), sort_keys=True)
 
 
-def _environment(packages: Iterable[str]) -> dict[str, Any]:
-    """What the flow was promoted with: Python, and the packages that it imports, with versions."""
-    from importlib import metadata
-
-    homes = metadata.packages_distributions()
-    names = sorted({home for package in packages for home in homes.get(package, ())})
-    return {
-        "python": "{}.{}.{}".format(*sys.version_info),
-        "packages": {name: metadata.version(name) for name in names},
-    }
-
-
 # --- code that can go by value ---------------------------------------------------------------------------------------
 
 
 def _is_pure(flow: Flow[..., Any]) -> bool:
     """Whether what a flow reads of its module is code and constants alone, which can be sent without running it."""
     function = flow.spec.function
-    if isinstance(flow, NotebookFlow) or getattr(function, "__module__", None) == "__main__":
+    if isinstance(flow, (NotebookFlow, Pipeline)) or getattr(function, "__module__", None) == "__main__":
         return True
     if not isinstance(function, FunctionType):
         return False

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import random
 import shutil
@@ -10,14 +11,18 @@ import sys
 from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
+import nbformat
 import pytest
 
 import nbflow
 from nbflow.client.run import Run
+from nbflow.deploying.environments.capturing import Captured, Package
 from nbflow.deploying.promoting import promote
+from nbflow.storage import deployments, opened
 from tests.acceptance.clocked_scheduler import set_clock
 from tests.acceptance.workers import ROOT
 from tests.servers import wait_until
+from tests.wheels import make_wheel, only_from
 
 pytestmark = pytest.mark.timeout(300)
 PARIS = ZoneInfo("Europe/Paris")
@@ -224,3 +229,38 @@ def test_the_time_that_is_meant_is_told_to_a_flow_that_asks(project, start_worke
     wait_until(lambda: made.runs(), LONG)
     ended(made.runs()[0])
     assert made.runs()[0].result() == f"1 {meant.isoformat()}"
+
+
+def test_versions_with_packages_that_conflict_run_side_by_side_on_one_worker(
+    project, start_worker, monkeypatch, tmp_path_factory, go
+):
+    wheels = tmp_path_factory.mktemp("wheels")
+    for version in ("1", "2"):
+        make_wheel(wheels, "clash_of_versions", version, {"clash_of_versions.py": f"VERSION = {version}\n"})
+    only_from(wheels, monkeypatch)
+    waits = f"import os, time\nwhile not os.path.exists({str(go)!r}):\n    time.sleep(0.01)\n"
+    node = nbformat.v4.new_notebook()
+    node.cells = [nbformat.v4.new_code_cell(f"import clash_of_versions\n{waits}found = clash_of_versions.VERSION")]
+    nbformat.write(node, project / "clash.ipynb")
+    go.touch()  # for the checks
+    for version in (1, 2):
+        made = promote("clash.ipynb", requirements=[f"clash_of_versions=={version}"])
+        assert made.report is not None
+        assert made.report.passed
+    go.unlink()
+    start_worker("-c", "2").ready()
+    jobs = [made.trigger(version=version) for version in (1, 2)]
+    wait_until(lambda: len(made.runs()) == 2, LONG)
+    go.touch()
+    assert [Run(job.result(timeout=LONG)).values["found"] for job in jobs] == [1, 2]
+
+
+def test_packages_that_are_others_by_now_are_told_with_the_run(project, start_worker, log, db_url):
+    made = promote("flows_of_version:main", parameters={"log": str(log)}, check=False)
+    captured = Captured.from_json(made.record_of_version(1).environment)
+    older = dataclasses.replace(captured, packages=(Package("pandas", "0.1"),))
+    with opened.database(db_url).write() as connection:
+        deployments.change_version(connection, made.name, 1, environment=older.to_json())
+    start_worker("-c", "1").ready()
+    run = Run(made.trigger().result(timeout=LONG))
+    assert [event for event in run.events() if "pandas is" in str(event) and "and was 0.1" in str(event)]

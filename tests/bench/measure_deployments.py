@@ -87,7 +87,7 @@ def idle(count: str, seconds: str) -> float:
 
 def _define(broker: Broker, count: int, begin: float, span: float) -> None:
     """Deployments of one version, each due once a day."""
-    version = Deployment("d0")._version(1)
+    version = Deployment("d0").record_of_version(1)
     drafts = []
     for number in range(count):
         start = datetime.fromtimestamp(begin + span * number / count, UTC)

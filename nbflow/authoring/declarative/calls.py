@@ -18,6 +18,7 @@ from nbflow.authoring.declarative.references import Reference
 from nbflow.authoring.step import Step
 from nbflow.model.specs import StepSpec
 from nbflow.running import context
+from nbflow.values.secrets import references as secrets
 
 _OUTSIDE = frozenset({"timeout", "version", "tags"})  # of what lasts: for the whole; the rest is for the steps in it
 
@@ -38,8 +39,9 @@ class Call:
                 return run_fact(reference.path[0])
             return references.follow(plain(given[reference.name]), reference)
 
-        inputs: dict[str, Any] = references.fill(dict(self.step.inputs), lookup)
-        return inputs, self.step.operator.fill(lookup)
+        # What is written in the flow may name secrets; what other steps gave may not, so it is filled in afterwards.
+        inputs: dict[str, Any] = references.fill(secrets.referring(dict(self.step.inputs)), lookup)
+        return secrets.resolved(inputs), self.step.operator.fill(lookup)
 
     def _shaped(self, result: Any) -> Any:
         labels = self.step.labels

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -10,6 +9,7 @@ from email.utils import formataddr, parseaddr
 from typing import Literal
 from urllib.parse import parse_qsl, unquote, urlsplit
 
+from nbflow.deploying.references import opened_reference
 from nbflow.model.errors import ConfigError
 from nbflow.settings import Settings
 
@@ -120,11 +120,5 @@ def sender_of(settings: Settings, server: Server) -> str:
 
 
 def revealed(given: str | None) -> str | None:
-    """A password as it is, or, of a reference "secret:NAME", what that stands for. Raises ConfigError."""
-    if given is None or not given.startswith(SECRET):
-        return given
-    name = given.removeprefix(SECRET)
-    found = os.environ.get(name)
-    if found is None:
-        raise ConfigError(f"There is no secret {name!r} here; set the environment variable {name} for the worker.")
-    return found
+    """A password as it is, or, of a reference "secret:NAME", what that stands for. Raises SecretMissingError."""
+    return opened_reference(given) if given is not None else None

@@ -22,6 +22,7 @@ from nbflow.authoring.declarative.references import Reference, between_braces, f
 from nbflow.model.errors import DefinitionError, NbflowError
 from nbflow.queue.cron import seconds
 from nbflow.values.identity import code_digest
+from nbflow.values.secrets import references as secrets
 
 GROUP = "nbflow.operators"
 Lookup = Callable[[Reference], Any]
@@ -91,8 +92,8 @@ class Operator:
         return False
 
     def fill(self, lookup: Lookup) -> dict[str, Any]:
-        """The settings without references."""
-        filled: dict[str, Any] = fill(self.settings, lookup)
+        """The settings without references, those to secrets included."""
+        filled: dict[str, Any] = secrets.resolved(fill(secrets.referring(dict(self.settings)), lookup))
         return filled
 
     def identity(self) -> str:

@@ -5,7 +5,7 @@ import pytest
 from nbflow import configure, settings
 from nbflow.deploying.reports import addresses
 from nbflow.deploying.reports.addresses import Server, server_of
-from nbflow.model.errors import ConfigError
+from nbflow.model.errors import ConfigError, SecretMissingError
 
 
 @pytest.mark.parametrize(
@@ -93,9 +93,9 @@ def test_nobody_to_send_from_is_told_with_the_setting():
 
 
 def test_a_secret_is_found_where_it_is_and_a_password_is_itself(monkeypatch):
-    monkeypatch.setenv("MAIL_PASSWORD", "hunter2")
+    monkeypatch.setenv("NBFLOW_SECRET_MAIL_PASSWORD", "hunter2")
     assert [addresses.revealed(each) for each in ("secret:MAIL_PASSWORD", "plain", None)] == ["hunter2", "plain", None]
-    with pytest.raises(ConfigError, match="no secret 'OTHER'"):
+    with pytest.raises(SecretMissingError, match="'OTHER' is in none of the places"):
         addresses.revealed("secret:OTHER")
 
 

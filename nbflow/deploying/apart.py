@@ -42,7 +42,7 @@ class Order(NamedTuple):
 def run(order: Order, database: Database, values: ValueStore) -> None:
     """Run a version in a process of its own, and return when the run has ended, however.
 
-    Raises WorkerLostError if the process ended before its run, EnvironmentFailedError if it cannot have its environment.
+    Raises WorkerLostError if the process ended before its run, EnvironmentFailedError if that cannot be made.
     """
     settings = settings_module.current()
     folder = snapshot.unpacked(versions.files_of(order.version, values), settings.home)

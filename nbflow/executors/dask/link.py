@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 from nbflow.executors.dask import messages
@@ -52,7 +53,8 @@ class Link:
 
     def close(self, last: list[Any]) -> None:
         """Tell the worker a last thing, and listen no more."""
-        self.send(last)
+        with suppress(RuntimeError):  # the client was closed before, and its loop with it: nobody is left to be told
+            self.send(last)
         self._over = True
 
     def _spawn(self, work: Callable[[], Any]) -> None:

@@ -92,13 +92,13 @@ class FlowBody:
         except Suspended:
             return  # it is left as it is
         except BaseException as error:  # whatever a flow function may raise is the task's outcome
+            self._tidy(task)  # before anybody learns of its end: the run may be over then
             engine.flow_finished(task, None, error)
-            self._tidy(task)
             if isinstance(error, KeyboardInterrupt):
                 raise
         else:
-            engine.flow_finished(task, value)
             self._tidy(task)
+            engine.flow_finished(task, value)
 
     def _tidy(self, task: Task) -> None:
         """End what a sub-flow that took too long has left on the queue, and did not come to in this execution."""

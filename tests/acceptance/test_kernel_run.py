@@ -180,7 +180,7 @@ MISTAKES = {
     "plan --fast": "has no option --fast",
     "check now": "%flow check takes nothing more",
     "history --all": "has no option --all",
-    "walk": "It has run, plan, check, debug, retry, monitor, history",
+    "walk": "It has run, plan, check, debug, retry, monitor, promote, history",
 }
 
 
@@ -192,7 +192,7 @@ def test_a_mistake_is_told_in_one_line(session: Session, line: str, told: str) -
     assert "\n" not in shown.error.strip()
 
 
-@pytest.mark.parametrize("command", ["run", "plan", "check", "debug", "retry", "monitor", "history"])
+@pytest.mark.parametrize("command", ["run", "plan", "check", "debug", "retry", "monitor", "promote", "history"])
 def test_help_is_there_for_each_command(session: Session, command: str) -> None:
     shown = session.flow(f"{command} --help")
     assert not shown.error

@@ -7,6 +7,7 @@ worker. Begun again, after its worker died, it meets the run that it began.
 
 from __future__ import annotations
 
+import functools
 import json
 import time
 import uuid
@@ -143,16 +144,17 @@ def _tell_drift(database: Database, run: str, record: DeploymentVersionRecord) -
     """Put on record how the packages of this process differ from those that a version was promoted with."""
     from nbflow.storage import events
 
-    known = record.deployment, record.number
-    if known not in _DRIFT:
-        _DRIFT[known] = drift.told(drift.drift(Captured.from_json(record.environment)))
-    if _DRIFT[known]:
-        data = json.dumps({"message": f"The packages here are not those that it was promoted with: {_DRIFT[known]}"})
+    found = _drift(record.environment)
+    if found:
+        data = json.dumps({"message": f"The packages here are not those that it was promoted with: {found}"})
         event = EventRecord(uuid.uuid4().hex, run, time.time(), WARNING, None, data)
         database.retrying(lambda connection: events.add(connection, event))
 
 
-_DRIFT: dict[tuple[str, int], str] = {}  # by version: told once found, since packages of a process stay as they are
+@functools.lru_cache(maxsize=256)
+def _drift(environment: str) -> str:
+    """How this process differs from surroundings that were captured, in words; its packages stay as they are."""
+    return drift.told(drift.drift(Captured.from_json(environment)))
 
 
 def _pinned(database: Database, name: str, number: int | None) -> Pinned:

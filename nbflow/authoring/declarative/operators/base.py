@@ -72,16 +72,16 @@ class Operator:
         self.options: dict[str, Any] = {}  # for the steps of its own, if it lasts
 
     def run(self, inputs: dict[str, Any], settings: dict[str, Any]) -> Any:
-        """Do it, and return the step's value. Both mappings have no references any more."""
-        raise NotImplementedError
+        """Do it, and return the step's value. Both mappings have no references any more. Operators define it."""
+        raise DefinitionError(f"{type(self).__name__} does not say what it does; define its method run().")
 
     def check(self) -> Iterator[tuple[tuple[str, ...], str]]:
         """What is wrong with the settings, though their shape is right: where in them, and a message."""
         yield from ()
 
     def load(self, name: str) -> Any:
-        """The object that its `target_setting` names. Raises DefinitionError."""
-        raise NotImplementedError
+        """The object that its `target_setting` names; operators that have one define it. Raises DefinitionError."""
+        raise DefinitionError(f"{type(self).__name__} cannot find {name!r}; define its method load().")
 
     def bind(self, found: Any) -> None:
         """Have `found` be the object that its `target_setting` names. Raises DefinitionError if it cannot be."""

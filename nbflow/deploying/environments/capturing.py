@@ -199,9 +199,13 @@ def _is_there(module: str) -> bool:
 
 
 def with_dependencies(names: Iterable[str]) -> set[str]:
-    """Installed distributions with those that they need, extras included where one asks for them, by canonical name."""
+    """Installed distributions with those that they need, by canonical name.
+
+    Extras are included where one asks for them; so may a name: "nbflow[postgres]".
+    """
     found: set[str] = set()
-    open_ = [(str(canonicalize_name(name)), frozenset[str]()) for name in names]
+    asked = [Requirement(name) for name in names]
+    open_ = [(str(canonicalize_name(need.name)), frozenset(need.extras)) for need in asked]
     seen = set(open_)
     while open_:
         name, extras = open_.pop()
@@ -230,9 +234,9 @@ def _requirements(distribution: metadata.Distribution, extras: frozenset[str]) -
             yield requirement
 
 
-def needs_of(name: str) -> list[Requirement]:
-    """What an installed distribution needs here, without extras."""
-    return list(_requirements(installed(name), frozenset()))
+def needs_of(name: str, extras: Iterable[str] = ()) -> list[Requirement]:
+    """What an installed distribution needs here, by itself and for some of its extras."""
+    return list(_requirements(installed(name), frozenset(extras)))
 
 
 def installed(name: str) -> metadata.Distribution:

@@ -15,6 +15,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
+from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 import nbflow.model
@@ -23,6 +24,9 @@ from nbflow.deploying.environments.capturing import installed, needs_of, stamp_o
 _LINKS = "nbflow-links"  # the folder of links, in an environment
 _PATH_FILE = "nbflow-links.pth"
 _PACKAGE = Path(nbflow.model.__file__).resolve().parent.parent  # where the nbflow is that runs
+# What a run may use of nbflow's extras: its database, artifact store, executor, secrets and pictures. A run in an
+# environment has them if the process that starts it has.
+_EXTRAS = ("postgres", "s3", "dask", "redis", "keyring", "pictures")
 
 
 def identity() -> str:
@@ -32,11 +36,11 @@ def identity() -> str:
 
 
 def _needed() -> frozenset[str]:
-    """Nbflow and all that it needs, by canonical name."""
+    """Nbflow and all that it uses here, by canonical name."""
     global _known
     stamp = stamp_of_packages()
     if _known is None or _known[0] != stamp:
-        _known = stamp, frozenset(with_dependencies(["nbflow"]))
+        _known = stamp, frozenset(with_dependencies([f"nbflow[{','.join(_EXTRAS)}]"]))
     return _known[1]
 
 
@@ -45,7 +49,7 @@ _known: tuple[Any, frozenset[str]] | None = None
 
 def missing(folder: Path, *, same_python: bool) -> list[str]:
     """What an installer has to add so that nbflow can be linked into an environment, as requirements."""
-    wanted = {str(canonicalize_name(need.name)): str(need) for need in needs_of("nbflow")}
+    wanted = {str(canonicalize_name(need.name)): str(need) for need in _own_needs()}
     if not same_python:
         return sorted(f"{need.split(';')[0].strip()}" for need in wanted.values())
     unfit = _unfit(folder)
@@ -81,11 +85,18 @@ def _unfit(folder: Path) -> set[str]:
             version = there.get(str(canonicalize_name(need.name)))
             if version is not None and not need.specifier.contains(version, prereleases=True):
                 found.add(name)
-    for need in needs_of("nbflow"):
+    for need in _own_needs():
         version = there.get(str(canonicalize_name(need.name)))
         if version is not None and not need.specifier.contains(version, prereleases=True):
             found.add(str(canonicalize_name(need.name)))  # the installer will say that it contradicts what is asked for
     return found
+
+
+def _own_needs() -> list[Requirement]:
+    """What nbflow asks for itself: all that it must have, and of its extras what is installed here."""
+    here = _needed()
+    optional = [need for need in needs_of("nbflow", _EXTRAS) if str(canonicalize_name(need.name)) in here]
+    return list({str(need): need for need in (*needs_of("nbflow"), *optional)}.values())
 
 
 def _inside(folder: Path) -> Iterator[tuple[str, str]]:

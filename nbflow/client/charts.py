@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from nbflow.client.sources import OWN
@@ -32,7 +32,7 @@ def run_gantt(run: Run, **options: Any) -> Gantt:
     """The tries of a run's tasks as bars, which follow the run where they are shown live."""
     from nbflow.views.gantt import gantt
 
-    frame = _frame(run, None)
+    frame = _Looks(run).frame(None)
     over = run.state.finished
     now = _ended(run) if over or run.interrupted else None
     options.setdefault("title", run.flow)
@@ -55,13 +55,14 @@ def handle_of(client: QueueClient) -> Callable[[dict[str, Any]], Any] | None:
 
 def follow(run: Run, chart: Gantt) -> None:
     """Feed a chart until the run is over, or nobody goes on with it."""
+    looks = _Looks(run, chart.frame)
     failures, since = 0, time.time()
     while failures < _FAILURES:
         began = time.monotonic()
         try:
             over = run.state.finished or run.interrupted  # before the rows are read, so that none is missed
             looked = time.time()
-            frame = _frame(run, None if over else since - _LATE)
+            frame = looks.frame(None if over else since - _LATE)
             if len(frame) or over:
                 chart.update(frame, links=_links(run))
             else:
@@ -75,33 +76,56 @@ def follow(run: Run, chart: Gantt) -> None:
     chart.finish()
 
 
-def _frame(run: Run, since: float | None) -> pd.DataFrame:
-    """The attempts of a run, or those that were there since a time; and the tasks that wait for their first."""
-    import pandas as pd
+class _Looks:
+    """A run's attempts as frames, with the tasks that wait for their next attempt, and what became of these."""
 
-    from nbflow.client.columns import ATTEMPTS
-    from nbflow.client.frames import NbflowSource
+    def __init__(self, run: Run, shown: pd.DataFrame | None = None) -> None:
+        from nbflow.client.frames import NbflowSource
 
-    source = NbflowSource(run._db)
-    attempts, _ = source.frame("attempts", Query(run=run.id, since=since))
-    tasks, _ = source.frame("tasks", Query(run=run.id, states=(State.READY.value,)))
-    waiting = tasks[tasks["ready_at"].notna()].drop(columns=["started_at", "finished_at"])
-    if waiting.empty:
-        return attempts
-    waiting = waiting.assign(attempt=_next_attempts(run, waiting["seq"]), queued_at=waiting["ready_at"])
-    both = [attempts.astype(object), waiting.reindex(columns=list(ATTEMPTS)).astype(object)]
-    return pd.concat(both, ignore_index=True).astype(_plain(attempts))
+        self._run = run
+        self._source = NbflowSource(run._db)
+        self._waited: set[tuple[int, int]] = set()  # rows of tasks that waited when last looked at: seq and attempt
+        if shown is not None:
+            self._waited.update(_keys(shown[shown["state"] == State.READY.value]))
+
+    def frame(self, since: float | None) -> pd.DataFrame:
+        """All attempts, or those that were there since a time; and the tasks that wait or ended while they waited."""
+        import pandas as pd
+
+        from nbflow.client.columns import ATTEMPTS
+        from nbflow.storage import attempts as stored
+
+        attempts, _ = self._source.frame("attempts", Query(run=self._run.id, since=since))
+        tasks, _ = self._source.frame("tasks", Query(run=self._run.id, states=(State.READY.value,)))
+        numbers = self._run._read(lambda connection: stored.next_numbers(connection, self._run.id))
+        waiting = _numbered(tasks[tasks["ready_at"].notna()], numbers).drop(columns=["started_at", "finished_at"])
+        ended = self._ended(attempts, waiting)
+        more = [each.reindex(columns=list(ATTEMPTS)).astype(object) for each in (waiting, ended) if len(each)]
+        if not more:
+            return attempts
+        return pd.concat([attempts.astype(object), *more], ignore_index=True).astype(_plain(attempts))
+
+    def _ended(self, attempts: pd.DataFrame, waiting: pd.DataFrame) -> pd.DataFrame:
+        """The tasks that waited and are over without another attempt, cancelled for instance."""
+        waits = _keys(waiting)
+        left = self._waited - waits - _keys(attempts)
+        self._waited = waits | left  # what is begun and not seen yet will be seen at the next look
+        if not left:
+            return waiting.head(0)
+        tasks, _ = self._source.frame("tasks", Query(run=self._run.id))
+        found = _numbered(tasks[tasks["finished_at"].notna()], dict(left)).drop(columns="started_at")
+        self._waited -= _keys(found)
+        return found
 
 
-def _next_attempts(run: Run, seqs: pd.Series[int]) -> pd.Series[int]:
-    """The number that the next attempt of each task will have; a ready task may have been counted up already."""
-    from nbflow.storage import attempts
+def _keys(frame: pd.DataFrame) -> set[tuple[int, int]]:
+    return set(zip(frame["seq"].tolist(), frame["attempt"].tolist(), strict=True))
 
-    known = run._read(lambda connection: attempts.of_tasks(connection, run.id, seqs.tolist()))
-    last: dict[int, int] = {}
-    for record in known:
-        last[record.seq] = max(record.number, last.get(record.seq, 0))
-    return seqs.map(lambda seq: last.get(seq, 0) + 1)
+
+def _numbered(tasks: pd.DataFrame, numbers: Mapping[int, int]) -> pd.DataFrame:
+    """Those tasks whose attempts have a number here, as rows of attempts."""
+    chosen = tasks[tasks["seq"].isin(list(numbers))]
+    return chosen.assign(attempt=chosen["seq"].map(numbers), queued_at=chosen["ready_at"])
 
 
 def _plain(frame: pd.DataFrame) -> dict[str, Any]:

@@ -9,6 +9,7 @@ import pytest
 
 from nbflow import QueueClient, flow, settings, step
 from nbflow.client.charts import follow
+from nbflow.client.frames import NbflowSource
 from nbflow.client.task import Task
 from nbflow.queue.queue import Queue
 from nbflow.queue.worker import Worker, WorkerOptions
@@ -37,6 +38,16 @@ def train(value: int) -> int:
 def slow(value: int) -> int:
     assert GO.wait(30)
     return value
+
+
+@step(retries=1, delay=3600)
+def fails() -> int:
+    raise ValueError("never")
+
+
+@flow
+def unlucky() -> int:
+    return fails()
 
 
 @flow
@@ -78,6 +89,38 @@ def test_a_chart_follows_its_run_from_what_waits_to_the_end():
     follow(run, chart)
     assert chart.frame["state"].tolist() == ["succeeded"] * 3
     assert chart.frame["task"].tolist() == ["slow#1", "slow#2", "slow#3"]
+    assert not chart.bars["open"].any()
+
+
+def test_a_task_that_begins_while_a_chart_looks_is_drawn_once(monkeypatch):
+    GO.clear()
+    run = waiting.submit(executor="threads", workers=1)
+    wait_until(lambda: [attempt.state for attempt in run.attempts()] == ["running"])
+    chart = run.gantt()
+    read = NbflowSource.frame
+
+    def begins_meanwhile(source, what, query):
+        found = read(source, what, query)
+        if what == "tasks" and not GO.is_set():
+            GO.set()
+            run.wait()
+        return found
+
+    monkeypatch.setattr(NbflowSource, "frame", begins_meanwhile)
+    follow(run, chart)
+    assert chart.frame["state"].tolist() == ["succeeded"] * 3
+    assert not chart.bars["open"].any()
+
+
+def test_a_task_that_is_cancelled_before_its_next_try_stays_open_no_longer():
+    run = unlucky.submit(executor="threads", workers=1)
+    wait_until(lambda: [attempt.state for attempt in run.attempts()] == ["failed"])
+    chart = run.gantt()
+    assert sorted(chart.frame["state"]) == ["failed", "ready"]
+    run.cancel()
+    run.wait()
+    follow(run, chart)
+    assert sorted(chart.frame["state"]) == ["cancelled", "failed"]
     assert not chart.bars["open"].any()
 
 

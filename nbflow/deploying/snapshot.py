@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import ast
 import inspect
 import json
 import os
 import shutil
 import sys
 import tempfile
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
@@ -59,12 +60,23 @@ def notebook_text(content: Mapping[str, Any]) -> str:
     return json.dumps({**content, "metadata": metadata, "cells": cells}, indent=1, sort_keys=True, ensure_ascii=False)
 
 
-def modules_of(files: Iterable[str], flow: Flow[..., Any]) -> list[str]:
-    """Those of a snapshot's files that are modules beside the flow's own."""
+def modules_of(files: Mapping[str, bytes], flow: Flow[..., Any]) -> list[str]:
+    """Those of a snapshot's files that are modules with code beside the flow's own."""
     if isinstance(flow, (NotebookFlow, Pipeline)) or _is_of_main(flow):
-        return list(files)[1:]
-    own = flow.spec.function.__module__.replace(".", "/")
-    return [place for place in files if place not in (f"{own}.py", f"{own}/__init__.py")]
+        others = list(files)[1:]
+    else:
+        own = flow.spec.function.__module__.replace(".", "/")
+        others = [place for place in files if place not in (f"{own}.py", f"{own}/__init__.py")]
+    return [place for place in others if not _is_empty(files[place])]
+
+
+def _is_empty(content: bytes) -> bool:
+    """Whether a module does nothing, as `__init__.py` often does: it has comments and a docstring at most."""
+    try:
+        body = ast.parse(content).body
+    except (SyntaxError, ValueError):
+        return False
+    return all(isinstance(each, ast.Expr) and isinstance(each.value, ast.Constant) for each in body)
 
 
 def code(flow: Flow[..., Any], files: Mapping[str, bytes]) -> tuple[list[str], Path, set[str]]:

@@ -20,8 +20,10 @@ if TYPE_CHECKING:
     from nbflow.authoring.step import Step, step
     from nbflow.client.queue_client import QueueClient
     from nbflow.client.run import Run, runs
+    from nbflow.deploying.causes import started_by
     from nbflow.deploying.deployments import Deployment, deployments
     from nbflow.deploying.promoting import promote
+    from nbflow.deploying.triggers import emit
     from nbflow.model import errors
     from nbflow.model.errors import (
         NbflowError,
@@ -60,6 +62,7 @@ __all__ = [
     "configure",
     "current",
     "deployments",
+    "emit",
     "errors",
     "finish_order",
     "first",
@@ -78,6 +81,7 @@ __all__ = [
     "runs",
     "secret",
     "sleep",
+    "started_by",
     "step",
     "uuid",
     "wait",
@@ -104,7 +108,9 @@ _HOMES = {
     "nbflow.client.queue_client": ("QueueClient",),
     "nbflow.client.run": ("Run", "runs"),
     "nbflow.deploying.deployments": ("Deployment", "deployments"),
+    "nbflow.deploying.causes": ("started_by",),
     "nbflow.deploying.promoting": ("promote",),
+    "nbflow.deploying.triggers": ("emit",),
     "nbflow.queue.job": ("Job",),
     "nbflow.queue.options": ("Limit", "Unique"),
     "nbflow.queue.queue": ("Queue",),

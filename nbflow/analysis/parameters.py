@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import difflib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -64,7 +65,9 @@ def check_parameters(
     result = {}
     for name, value in given.items():
         if name not in by_name:
-            raise ParameterError(f"{where} has no parameter {name!r}. It has {', '.join(by_name)}.", name=name)
+            close = difflib.get_close_matches(name, by_name, n=1)
+            hint = f" Did you mean {close[0]!r}?" if close else ""
+            raise ParameterError(f"{where} has no parameter {name!r}.{hint} It has {', '.join(by_name)}.", name=name)
         result[name] = _converted(by_name[name], value, where, from_text=texts and isinstance(value, str))
     missing = [parameter.name for parameter in known if parameter.required and parameter.name not in given]
     if missing:

@@ -7,7 +7,8 @@ from typing import Annotated, Any
 import typer
 
 from nbflow.cli.output import Db, Json
-from nbflow.cli.triggers import Deployment, of, pairs, show
+from nbflow.cli.parameters import pairs
+from nbflow.cli.triggers import Deployment, of, show
 from nbflow.model.errors import ConfigError
 
 Named = Annotated[str | None, typer.Option("--name", metavar="TRIGGER", help="What to call the trigger.")]

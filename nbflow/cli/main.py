@@ -13,6 +13,7 @@ from nbflow.cli import (
     alerts,
     declarative,
     environments,
+    lineage,
     listen,
     logs,
     maintenance,
@@ -77,6 +78,7 @@ secrets.add_to(app)
 environments.add_to(app)
 testing.add_to(app)
 why.add_to(app)
+lineage.add_to(app)
 report.add_to(app)
 alerts.add_to(app)
 declarative.add_to(app)

@@ -22,14 +22,20 @@ _CONTAINERS: dict[Any, tuple[type, ...]] = {
 }  # fmt: skip
 
 
-def parameters(flow: Any, given: Sequence[str]) -> dict[str, Any]:
-    """The values of `-p NAME=VALUE` texts, in the types that the flow declares. Raises ParameterError."""
-    texts: dict[str, str] = {}
-    for text in given:
+def pairs(given: Sequence[str] | None, option: str) -> dict[str, str]:
+    """Texts NAME=VALUE as a mapping. Raises ParameterError."""
+    found: dict[str, str] = {}
+    for text in given or ():
         name, equals, value = text.partition("=")
         if not equals or not name.strip():
-            raise ParameterError(f"-p takes NAME=VALUE, not {text!r}.")
-        texts[name.strip()] = value
+            raise ParameterError(f"{option} takes NAME=VALUE, not {text!r}.")
+        found[name.strip()] = value
+    return found
+
+
+def parameters(flow: Any, given: Sequence[str]) -> dict[str, Any]:
+    """The values of `-p NAME=VALUE` texts, in the types that the flow declares. Raises ParameterError."""
+    texts = pairs(given, "-p")
     if flow.spec.kind == "notebook":
         return dict(flow.parameters_from_texts(texts))
     declared = inspect.signature(flow.spec.function).parameters

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from datetime import datetime
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -26,7 +25,7 @@ _VERDICT = {"passed": "green", "overridden": "yellow", "failed": "red", "none": 
 
 def add_to(app: typer.Typer) -> None:
     """Register the commands."""
-    for command in (promote, deployments, versions, diff, rollback, pause, trigger, backfill, undeploy):
+    for command in (promote, deployments, versions, diff, rollback, pause, keep, trigger, backfill, undeploy):
         app.command(command.__name__)(command)
     app.command("next")(next_)
 
@@ -160,9 +159,37 @@ def rollback(
 
 
 def pause(name: Name, db: Db = None) -> None:
-    """Start nothing by the schedule of a deployment until it is resumed: nbflow resume DEPLOYMENT."""
+    """Let neither schedule nor triggers start a deployment until it is resumed: nbflow resume DEPLOYMENT."""
     _deployment(name, db).pause()
     typer.echo(f"{name} is paused. Go on with: nbflow resume {name}")
+
+
+def keep(
+    name: Name,
+    runs: Annotated[int | None, typer.Option("--runs", metavar="N", help="Those that ended last, so many.")] = None,
+    days: Annotated[float | None, typer.Option("--days", metavar="N", help="Those of so many days.")] = None,
+    every: Annotated[bool, typer.Option("--all", help="All of them again.")] = False,
+    db: Db = None,
+    as_json: Json = False,
+) -> None:
+    """Tell, or set, which runs of a deployment are kept. The last one that succeeded always is.
+
+    nbflow keep analysis --runs 100 --days 90
+
+    The scheduler removes the others once an hour; nbflow gc removes the artifacts that nothing needs any more.
+    """
+    deployment = _deployment(name, db)
+    if every and (runs is not None or days is not None):
+        raise ConfigError("--all keeps every run; it goes with neither --runs nor --days.")
+    if every or runs is not None or days is not None:
+        deployment.keep(runs=runs, days=days)
+    found = deployment.kept
+    if as_json:
+        print_json({"deployment": name, "keep": found})
+        return
+    bounds = [f"the last {found['runs']:,}"] if "runs" in found else []
+    bounds += [f"those of {found['days']:g} days"] if "days" in found else []
+    typer.echo(f"Of the runs of {name}, {' and of these '.join(bounds) if bounds else 'all'} are kept.")
 
 
 def go_on(name: str, db: str | None) -> bool:
@@ -187,12 +214,14 @@ def trigger(
     as_json: Json = False,
 ) -> None:
     """Start a run of a deployment now."""
-    given = _literals(parameters or [])
-    job = _deployment(name, db).trigger(given, version=version)
+    from nbflow.cli.parameters import pairs
+
+    job = _deployment(name, db).trigger(pairs(parameters or [], "-p"), version=version, texts=True)
+    run = job.record.run
     if as_json:
-        print_json({"deployment": name, "run": job.id})
+        print_json({"deployment": name, "run": run})
     else:
-        typer.echo(f"Run {job.id} is on the queue. See what becomes of it: nbflow show {job.id}")
+        typer.echo(f"Run {run} is on the queue. See what becomes of it: nbflow show {run}")
 
 
 def backfill(
@@ -277,19 +306,6 @@ def _monthly(text: str | None) -> dict[str, Any] | None:
     return {"day": int(day) if day.isdigit() else "last", **({"at": at} if at else {})}
 
 
-def _literals(texts: list[str]) -> dict[str, Any]:
-    found: dict[str, Any] = {}
-    for text in texts:
-        name, equals, value = text.partition("=")
-        if not equals or not name.strip():
-            raise ConfigError(f"-p takes NAME=VALUE, not {text!r}.")
-        try:
-            found[name.strip()] = json.loads(value)
-        except ValueError:
-            found[name.strip()] = value
-    return found
-
-
 def _tell(made: Deployment, *, as_json: bool) -> None:
     if as_json:
         print_json(_json(made))
@@ -308,7 +324,7 @@ def _table(found: list[Deployment]) -> Any:
     rows = []
     for deployment in found:
         schedule, last = deployment.schedule, deployment.runs(1)
-        state = "paused" if schedule is not None and schedule.paused else ""
+        state = "paused" if deployment.paused or (schedule is not None and schedule.paused) else ""
         times = deployment.next(1) if schedule is not None and not state else []
         rows.append(
             [Text(deployment.name), Text(str(deployment.version)),
@@ -326,7 +342,8 @@ def _json(deployment: Deployment) -> dict[str, Any]:
         "flow": deployment.flow,
         "version": deployment.version,
         "when": schedule.describe() if schedule is not None else None,
-        "paused": schedule.paused if schedule is not None else None,
+        "paused": deployment.paused or (schedule is not None and schedule.paused),
+        "keep": deployment.kept,
         "next": [at.isoformat() for at in deployment.next(5)],
         "runs": [{"run": run.id, "state": str(run.state)} for run in deployment.runs(5)],
     }

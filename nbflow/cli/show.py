@@ -12,7 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from nbflow.cli.output import Db, Json, RunId, console, print_json, state_text, table, time_text, writable
-from nbflow.model.errors import ConfigError, DatabaseMissingError
+from nbflow.model.errors import ConfigError, DatabaseMissingError, JobNotFoundError, RunNotFoundError
 from nbflow.model.states import State
 from nbflow.views.words import one_line, plain, seconds_text
 
@@ -75,7 +75,11 @@ def show(
     """
     from nbflow.client.run import find
 
-    run = find(run_id, db=db)
+    try:
+        run = find(run_id, db=db)
+    except RunNotFoundError as error:
+        _show_waiting(run_id, db, error, as_json=as_json)
+        return
     if out is not None:
         run.save_notebook(writable(out, "--out"))
     tasks = [task for task in run.tasks() if task.record.kind != "record"]
@@ -86,6 +90,8 @@ def show(
     screen.print(_run_state(run), f"run {record.id} of {plain(record.flow)} on {record.executor}, "
                  f"{seconds_text(_seconds(record))}", markup=False)  # fmt: skip
     screen.print(f"  started {time_text(record.started_at)}", markup=False)
+    if record.deployment is not None:
+        screen.print(f"  {_cause(record.id, db)}", markup=False)
     for name, values in (("parameters", _parameters(record)), ("tags", ", ".join(json.loads(record.tags)))):
         if values:
             screen.print(f"  {name} {one_line(values)}", markup=False)
@@ -98,6 +104,33 @@ def show(
         screen.print(f"\nIts process has ended before the run did. Go on: nbflow resume {run.id}")
     elif record.error_type is not None:
         screen.print(f"\nGo on: nbflow resume {run.id}")
+
+
+def _show_waiting(run_id: str, db: str | None, error: RunNotFoundError, *, as_json: bool) -> None:
+    """Tell of a run that waits on the queue to be begun. Raises `error` if there is none."""
+    from nbflow.client.queue_client import QueueClient
+    from nbflow.model.names import run_job
+
+    with QueueClient(db) as client:
+        try:
+            job = client.job(run_id if run_id.startswith(run_job("")) else run_job(run_id)).record
+        except JobNotFoundError:
+            raise error from None
+    if as_json:
+        print_json({"run": job.run, "flow": job.name, "state": job.state, "tasks": [], "events": []})
+        return
+    console().print(f"run {job.run} of {plain(job.name)} has not begun: its job is {job.state}", markup=False)
+    console().print(f"\nWhy: nbflow why {job.id}", markup=False)
+
+
+def _cause(run: str, db: str | None) -> str:
+    """Which deployment started a run, and why."""
+    from nbflow.deploying.causes import started_by
+
+    cause = started_by(run, db=db)
+    why = {"manual": "by hand", "schedule": "by its schedule"}.get(cause.kind, f"by its trigger {cause.trigger}")
+    meant = f", for {cause.logical_time.astimezone():%Y-%m-%d %H:%M:%S}" if cause.logical_time is not None else ""
+    return plain(f"version {cause.version} of deployment {cause.deployment}, started {why}{meant}")
 
 
 def graph(
@@ -255,6 +288,9 @@ def _run_json(run: Run) -> dict[str, Any]:
         "state": record.state,
         "interrupted": run.interrupted,
         "executor": record.executor,
+        "deployment": record.deployment,
+        "version": record.deployment_version,
+        "logical_time": record.logical_time,
         "parameters": json.loads(record.parameters),
         "tags": json.loads(record.tags),
         "started_at": record.started_at,

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.text import Text
 
 from nbflow.cli.output import Db, Json, console, note, print_json, table, time_text
-from nbflow.model.errors import ParameterError
+from nbflow.cli.parameters import pairs
 from nbflow.views.words import one_line
 
 if TYPE_CHECKING:
@@ -135,17 +134,6 @@ def of(db: str | None) -> Triggers:
     from nbflow.deploying.triggers import Triggers
 
     return Triggers.of(db)
-
-
-def pairs(given: Sequence[str] | None, option: str) -> dict[str, str]:
-    """Texts NAME=VALUE as a mapping. Raises ParameterError."""
-    found: dict[str, str] = {}
-    for text in given or ():
-        name, equals, value = text.partition("=")
-        if not equals or not name.strip():
-            raise ParameterError(f"{option} takes NAME=VALUE, not {text!r}.")
-        found[name.strip()] = value
-    return found
 
 
 def show(made: Made, as_json: bool) -> None:

@@ -167,12 +167,13 @@ class QueueClient:
         """
         return why.why(self._handle(what, key), self.database, time.time())
 
-    def lineage(self, what: Task | Any) -> pd.DataFrame:
+    def lineage(self, what: Run | Task | Any, name: str | None = None) -> pd.DataFrame:
         """Where a value came from: the tasks that it was made by, directly or not, and those that took it.
 
-        what: a task, for its result; the digest or URI of a stored value; or the value itself.
+        what: a task, for its result; a run of a notebook, for the final value of `name` in it; the digest or URI of a
+        stored value; or the value itself. The columns are those of tasks, `role`, `deployment` and `version`.
         """
-        return lineage.frame(what, self.database, value_store(settings.current(), self.database.full_url))
+        return lineage.frame(what, self.database, value_store(settings.current(), self.database.full_url), name)
 
     def gantt(self, *, lanes: str = "worker", title: str | None = None, **wanted: Any) -> Gantt:
         """The tries as bars over time: those that `attempts` gives for the same arguments.

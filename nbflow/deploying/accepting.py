@@ -41,17 +41,28 @@ def _value(text: str | None) -> Any:
         return None
 
 
-def accepted(
+def typed(
     connection: Connection, deployment: DeploymentRecord, parameters: Mapping[str, Any], *, texts: bool = False
 ) -> dict[str, Any]:
     """The parameters in the types that a deployment's current version declares. `texts`: they come from `-p`.
 
-    Raises ParameterError for names that it does not have, values of another type or that JSON has no form for, and for
-    values that are missing; SecretError for a reference to a secret, which only the deployment itself may hold.
+    Raises ParameterError for names that it does not have, values of another type, and values that are missing.
+    """
+    declared = parameters_of(connection, deployment)
+    return check_parameters(declared, parameters, f"deployment {deployment.name!r}", texts=texts)
+
+
+def accepted(
+    connection: Connection, deployment: DeploymentRecord, parameters: Mapping[str, Any], *, texts: bool = False
+) -> dict[str, Any]:
+    """What `typed` makes of parameters that come from outside.
+
+    Raises ParameterError also for values that JSON has no form for, and SecretError for a reference to a secret, which
+    only the deployment itself may hold.
     """
     where = f"deployment {deployment.name!r}"
     references.refuse_from_outside(parameters, where)
-    found = check_parameters(parameters_of(connection, deployment), parameters, where, texts=texts)
+    found = typed(connection, deployment, parameters, texts=texts)
     as_json(found, where)
     return found
 

@@ -10,7 +10,8 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from nbflow.client.run import Run
-from nbflow.deploying import checking, differences, versions
+from nbflow.deploying import checking, differences
+from nbflow.deploying.accepting import typed
 from nbflow.deploying.starting import start_job
 from nbflow.model.deployments import DeploymentRecord, DeploymentVersionRecord
 from nbflow.model.errors import DeploymentError
@@ -105,15 +106,18 @@ class Deployment:
 
     # --- what can be done with it --------------------------------------------------------------------------------
 
-    def trigger(self, parameters: Mapping[str, Any] | None = None, *, version: int | None = None) -> Job:
+    def trigger(
+        self, parameters: Mapping[str, Any] | None = None, *, version: int | None = None, texts: bool = False
+    ) -> Job:
         """Put a run of it on the queue now, and return the job that is its run.
 
-        `parameters`: in place of those of the version. `version`: its number; default: the current one. Raises
-        DeploymentError and ParameterError.
+        `parameters`: in place of those of the version; `texts`: they come from a command line. `version`: its number;
+        default: the current one. Raises DeploymentError and ParameterError.
         """
-        found = self.record_of_version(version if version is not None else self.version)
-        given = dict(parameters or {})
-        self._check_parameters(found, given)
+        record = self.record
+        found = self.record_of_version(version if version is not None else record.version)
+        meant = record._replace(version=found.number)
+        given = self._read(lambda connection: typed(connection, meant, parameters or {}, texts=texts))
         broker = self._broker()
         new = start_job(broker, found, given, version)
         return Job(broker.enqueue([new])[0], broker)
@@ -140,12 +144,38 @@ class Deployment:
         return self._broker().database.retrying(act)
 
     def pause(self) -> None:
-        """Start nothing by its schedule until it is resumed. Raises DeploymentError if it has none."""
-        self._scheduled().pause()
+        """Let neither its schedule nor its triggers start anything until it is resumed. `trigger()` still does.
+
+        Its sensors do not look meanwhile, and find when they go on what has come; events, requests and ends of other
+        flows start nothing, and are not made up for.
+        """
+        self._set_paused(True)
 
     def resume(self) -> None:
-        """Go on with the next time of its schedule."""
-        self._scheduled().resume()
+        """Go on with the next time of its schedule, and with its triggers."""
+        self._set_paused(False)
+
+    @property
+    def paused(self) -> bool:
+        """Whether it is paused."""
+        return bool(self.record.paused)
+
+    def keep(self, *, runs: int | None = None, days: float | None = None) -> None:
+        """Which of its runs are kept: those that ended last, so many, and for so many days; None: without a bound.
+
+        A run goes when one of the two says so; the last one that succeeded stays. The scheduler removes them once an
+        hour, `nbflow gc` the artifacts that nothing needs any more. Raises DeploymentError.
+        """
+        if (runs is not None and runs < 1) or (days is not None and not days > 0):
+            raise DeploymentError(f"What is kept is one run at least, and more than 0 days: not {runs=}, {days=}.")
+        bounds = {name: value for name, value in (("runs", runs), ("days", days)) if value is not None}
+        self._change(keep=json.dumps(bounds) if bounds else None)
+
+    @property
+    def kept(self) -> dict[str, float]:
+        """Which of its runs are kept: at most {"runs": number, "days": number}; {}: all."""
+        found: dict[str, float] = json.loads(self.record.keep or "{}")
+        return found
 
     def backfill(self, first: datetime, last: datetime) -> list[Job]:
         """Start runs for all times of its schedule from `first` to `last` that have had none."""
@@ -170,6 +200,21 @@ class Deployment:
         return f"<deployment {self.name!r}>"
 
     # --- inside --------------------------------------------------------------------------------------------------
+
+    def _set_paused(self, paused: bool) -> None:
+        self._change(paused=int(paused))
+        schedule = self.schedule
+        if schedule is not None:
+            (schedule.pause if paused else schedule.resume)()
+
+    def _change(self, **values: Any) -> None:
+        from nbflow.storage import deployments
+
+        def act(connection: Connection) -> None:
+            self._get(connection, lock=True)
+            deployments.change(connection, self.name, **values)
+
+        self._broker().database.retrying(act)
 
     def _broker(self) -> Broker:
         if self._own_broker is None:
@@ -212,15 +257,6 @@ class Deployment:
             self.record  # noqa: B018 - raises if there is no such deployment
             raise DeploymentError(f"Deployment {self.name!r} has no schedule. Give it one: promote it with cron=...")
         return found
-
-    def _check_parameters(self, version: DeploymentVersionRecord, given: Mapping[str, Any]) -> None:
-        from nbflow.storage import versions as flow_versions
-
-        if not given:
-            return
-        row = self._read(lambda connection: flow_versions.get(connection, version.flow_version))
-        assert row is not None  # versions name theirs
-        versions.check_names(row, given)
 
 
 def deployments(*, db: str | None = None) -> list[Deployment]:

@@ -44,13 +44,14 @@ def preview(
     cron: str | None = None,
     every: Any = None,
     monthly: Any = None,
+    db: str | None = None,
     **options: Any,
 ) -> Preview:
     """Say what `promote` with the same arguments would do, its check left out. Raises what it would raise."""
     from nbflow.storage import deployments
 
     timing = Timing.of(cron=cron, every=every, monthly=monthly, options=options)
-    broker = Broker.of()
+    broker = Broker.of(db)
     when = "only when it is triggered"
     times: tuple[datetime, ...] = ()
     now = time.time()

@@ -176,7 +176,7 @@ def _store(
     broker: Broker, request: Request, draft: Draft, timed: Callable[[Connection], None] | None, now: float
 ) -> None:
     """Store the version, make it the one that counts, and put its schedule in place: all or nothing."""
-    from nbflow.storage import deployments
+    from nbflow.storage import deployments, schedules
     from nbflow.storage import versions as flow_versions
 
     def act(connection: Connection) -> None:
@@ -192,6 +192,8 @@ def _store(
         deployments.put(connection, DeploymentRecord(request.name, request.flow.spec.name, number, created, now))
         if timed is not None:
             timed(connection)
+            if known is not None and known.paused:
+                schedules.change(connection, request.name, paused=1)
 
     bells.changing(broker.database, act, bells.SCHEDULES)
 

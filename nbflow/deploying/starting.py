@@ -119,11 +119,10 @@ def _begin(attempt: AttemptContext, run: str, pinned: Pinned, parameters: Mappin
     given = with_time(spec, given, logical)
     run_options = RunOptions(
         id=run, executor=options["executor"] or "queue", workers=options["workers"], tags=tuple(options["tags"]),
-        origin=origin, echo=False,
+        origin=origin, version=pinned.flow, echo=False,
     )  # fmt: skip
     if run_options.executor == "queue":
-        detached.create(spec, given, run_options)
-        detached.advance(run)
+        detached.begin(spec, given, run_options)
     else:
         session.begin(spec, (), given, run_options).execute((), given)
 

@@ -36,13 +36,15 @@ class Start(NamedTuple):
 
     deployment: str
     trigger: str
-    outcome: str  # "started"; "joined" to a start that waits; "repeated": its key has been there before
-    job: str  # that is the run
+    outcome: str  # "started"; "joined" to a start that waits; "repeated": its key was there before; "paused": nothing
+    job: str  # that is the run; "" if nothing was started
 
     def words(self) -> str:
         """For people."""
         if self.outcome == "started":
             return f"Deployment {self.deployment} is started by job {self.job}."
+        if self.outcome == "paused":
+            return f"Deployment {self.deployment} is paused and was not started. Go on: nbflow resume {self.deployment}"
         if self.outcome == "joined":
             return f"Deployment {self.deployment} waits to be started already with these parameters (job {self.job})."
         return f"Deployment {self.deployment} was started for this key before (job {self.job}); nothing is done twice."
@@ -74,7 +76,7 @@ class Starts:
         earlier = frozenset(mine or ())
         found = [self._one(connection, each, there, earlier) for each in asked]
         if mine is not None:
-            mine.update(each.job for each in found if each.outcome != "repeated")
+            mine.update(each.job for each in found if each.outcome in ("started", "joined"))
         return found
 
     def _one(
@@ -88,6 +90,8 @@ class Starts:
         before = stored.fired(connection, name, asked.key)
         if before is not None and not asked.strict:  # whatever its parameters are worth by now
             return _again(trigger, before, earlier)
+        if deployment.paused and before is None:  # nothing is kept of it, so that it can be told again
+            return Start(name, trigger.name, "paused", "")
         chosen = chosen_parameters(options, asked.parameters)
         parameters = accepted(connection, deployment, chosen, texts=asked.texts)
         text = as_json(parameters, name)

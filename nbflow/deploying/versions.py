@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import difflib
 import inspect
 import json
 import os
@@ -89,18 +88,6 @@ def checked(flow: Flow[..., Any], parameters: Mapping[str, Any], *, complete: bo
         known = ", ".join(parameter.name for parameter in flow.spec.parameters) or "none"
         raise ParameterError(f"flow {flow.spec.name!r}: {error}. Its parameters are: {known}.") from error
     return dict(parameters)
-
-
-def check_names(row: FlowVersionRecord, given: Mapping[str, Any]) -> None:
-    """Raise ParameterError for names that a stored version does not have."""
-    known = [parameter["name"] for parameter in json.loads(row.parameters)]
-    for name in given:
-        if name not in known:
-            close = difflib.get_close_matches(name, known, n=1)
-            hint = f" Did you mean {close[0]!r}?" if close else ""
-            raise ParameterError(
-                f"flow {row.flow!r} has no parameter {name!r}.{hint} It has {', '.join(known) or 'none'}.", name=name
-            )
 
 
 def stored_spec(record: FlowVersionRecord, values: ValueStore) -> FlowSpec:

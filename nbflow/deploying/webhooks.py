@@ -11,7 +11,7 @@ from nbflow.deploying import tokens
 from nbflow.deploying.starts import Asked, Start, key_of
 from nbflow.deploying.triggers import Triggers
 from nbflow.model.deployments import TriggerRecord
-from nbflow.model.errors import NotAllowedError, ParameterError
+from nbflow.model.errors import DeploymentPausedError, NotAllowedError, ParameterError
 from nbflow.storage import triggers as stored
 
 LARGEST = 256 * 1024  # bytes of a body
@@ -36,7 +36,7 @@ def trigger(triggers: Triggers, deployment: str, request: Request) -> Start:
     """Start a deployment, if the request carries one of the tokens of its webhooks.
 
     Raises NotAllowedError, whatever is wrong with the token or the deployment; BadBodyError, ParameterError,
-    KeyReusedError, TooManyStartsError.
+    KeyReusedError, TooManyStartsError, DeploymentPausedError.
     """
     with triggers.broker.database.read() as connection:
         hooks = [each for each in stored.listed(connection, deployment) if each.kind == "webhook"]
@@ -46,6 +46,8 @@ def trigger(triggers: Triggers, deployment: str, request: Request) -> Start:
     parameters = {options["body_as"]: body} if options["body_as"] else _parameters(body)
     key = key_of("webhook", hook.name, _key(request, options))
     (start,) = triggers.starts.start([Asked(hook, key, parameters, strict=True)])
+    if start.outcome == "paused":
+        raise DeploymentPausedError(f"{start.words()}. Send it again then.", deployment=deployment)
     return start
 
 

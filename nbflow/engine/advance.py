@@ -301,6 +301,9 @@ class Engine:
 
     def drain(self, frame: Frame) -> None:
         """Return when every task that `frame` called is finished."""
+        with self.lock:
+            if not frame.open:  # where nothing was called no executor is begun
+                return
         self.waiting.for_all_of(frame, self.executors(None))
 
     def report(self, report: Report) -> None:

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from nbflow import settings as settings_module
@@ -40,6 +42,7 @@ if TYPE_CHECKING:
     from nbflow.model.specs import FlowSpec
     from nbflow.storage.database import Database
 
+_Opened = tuple[session_module.Session, tuple[Any, ...], dict[str, Any]]  # with the arguments of the flow function
 _LOSSES = 1_000  # workers may die under a run as often as they like
 _BUSY = 2.0  # seconds after which a run is tried again that another process has, or whose database was away
 # What keeps a run from going on for now only.
@@ -66,23 +69,22 @@ def submit(spec: FlowSpec, args: tuple[Any, ...], kwargs: dict[str, Any], option
     return record.id
 
 
-def create(spec: FlowSpec, kwargs: dict[str, Any], options: RunOptions) -> None:
-    """Store a new run for a job that is there already: the one that is named after it. `advance` begins it."""
-    record, version = _waiting_run(spec, (), kwargs, options)
-    stores.database(options.db).retrying(
-        lambda connection: new_runs.create(connection, record, version, options.on_parent_end)
-    )
-
-
 def _waiting_run(
     spec: FlowSpec, args: tuple[Any, ...], kwargs: dict[str, Any], options: RunOptions
 ) -> tuple[RunRecord, FlowVersionRecord]:
     """A run that nobody executes yet, and the version of its flow, as records."""
+    record, version = _new_run(spec, args, kwargs, options)
+    nobody: dict[str, Any] = dict.fromkeys(("owner", "owner_pid", "lease_until", "started_at"))
+    return record._replace(state=State.READY.value, **nobody), version
+
+
+def _new_run(
+    spec: FlowSpec, args: tuple[Any, ...], kwargs: dict[str, Any], options: RunOptions
+) -> tuple[RunRecord, FlowVersionRecord]:
     record, version = new_runs.new_record(spec, args, kwargs, options)
     if record.inputs is None or version.code is None:
         _explain(spec, args, kwargs)
-    nobody: dict[str, Any] = dict.fromkeys(("owner", "owner_pid", "lease_until", "started_at"))
-    return record._replace(state=State.READY.value, **nobody), version
+    return record, version
 
 
 def _explain(spec: FlowSpec, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
@@ -120,13 +122,31 @@ def policy(spec: FlowSpec) -> dict[str, float]:
     return found
 
 
+def begin(spec: FlowSpec, kwargs: dict[str, Any], options: RunOptions) -> None:
+    """Store a new run with the id of `options`, and go on with it as far as it comes: what a job does that is its own.
+
+    Raises UnpicklableError if it could not go on elsewhere.
+    """
+    assert options.id is not None
+    record, version = _new_run(spec, (), kwargs, options)
+    database = stores.database(None, create=False)
+    fresh = version if options.version is None else None  # else it is stored already
+    database.retrying(lambda connection: new_runs.create(connection, record, fresh, options.on_parent_end))
+    suspends = replace(options, suspend_after=settings_module.current().suspend_after, echo=False)
+    _go_on(database, record.id, lambda: (session_module.Session(record, spec, suspends, ()), (), kwargs))
+
+
 def advance(run: str) -> None:
     """Go on with a run, as far as it comes: what its job calls, in the child of a worker."""
+    options = RunOptions(suspend_after=settings_module.current().suspend_after, echo=False)
+    _go_on(stores.database(None, create=False), run, lambda: session_module.resume(run, options))
+
+
+def _go_on(database: Database, run: str, opened: Callable[[], _Opened]) -> None:
+    """Execute a run until it ends or is suspended. Raises RunAgain if somebody has to go on with it."""
     references.PLACE.set(references.FLOW)  # what is called is a flow function, though a job calls it
-    settings = settings_module.current()
-    database = stores.database(None, create=False)
     try:
-        live, args, kwargs = session_module.resume(run, RunOptions(suspend_after=settings.suspend_after, echo=False))
+        live, args, kwargs = opened()
         outcome = live.execute(args, kwargs)
     except _PASSING as error:
         _try_later(database, run, error)

@@ -41,7 +41,7 @@ def new_record(
     values = stores.value_store(settings, options.db)
     now = clock.time()
     parent, seq = _parent()
-    version = version_record(spec, values, now)
+    version = options.version or version_record(spec, values, now)
     owner, started = this_process()
     origin = options.origin
     record = RunRecord(
@@ -74,8 +74,11 @@ def new_record(
     return record, version
 
 
-def create(connection: Connection, record: RunRecord, version: FlowVersionRecord, on_parent_end: str) -> None:
-    """Store a new run. Raises TaskCancelledError if it is to end with a run that has ended already."""
+def create(connection: Connection, record: RunRecord, version: FlowVersionRecord | None, on_parent_end: str) -> None:
+    """Store a new run, and the version of its flow if one is given.
+
+    Raises TaskCancelledError if it is to end with a run that has ended already.
+    """
     from nbflow.storage import events, runs
 
     child = leftovers.child_record(record, on_parent_end)

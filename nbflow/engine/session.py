@@ -42,7 +42,7 @@ from nbflow.running.clock import SystemClock
 
 if TYPE_CHECKING:
     from nbflow.model.ports import Clock, Executor
-    from nbflow.model.records import TaskRecord
+    from nbflow.model.records import FlowVersionRecord, TaskRecord
     from nbflow.model.specs import FlowSpec
 
 _log = logging.getLogger("nbflow")
@@ -73,6 +73,7 @@ class RunOptions:
     id: str | None = None  # None: a new one
     on_parent_end: str = leftovers.ABANDON  # what becomes of it when the run ends that started it
     origin: Origin | None = None
+    version: FlowVersionRecord | None = None  # as which the flow is known already
     suspend_after: float | None = None  # seconds without news after which it is suspended; None: never, it blocks
     random: Callable[[], float] = field(
         default=random.SystemRandom().random

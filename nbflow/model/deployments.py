@@ -16,6 +16,8 @@ class DeploymentRecord(NamedTuple):
     version: int  # number of the version that new runs use
     created_at: float
     changed_at: float
+    paused: int = 0  # 1: neither its schedule nor a trigger starts it
+    keep: str | None = None  # JSON {"runs": number, "days": number}: which of its runs are kept; None: all
 
 
 class DeploymentVersionRecord(NamedTuple):

@@ -305,6 +305,10 @@ class KeyReusedError(TriggerError):
     """An event of this key came before, with other parameters."""
 
 
+class DeploymentPausedError(TriggerError):
+    """A deployment that is paused was to be started from outside."""
+
+
 class TooManyStartsError(TriggerError):
     """So many starts of a deployment wait already that it takes no more; `details["wait"]` is how many may."""
 

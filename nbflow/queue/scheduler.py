@@ -25,7 +25,7 @@ from nbflow.queue.broker import Broker
 from nbflow.queue.firing import Volley
 from nbflow.running.clock import SystemClock
 from nbflow.running.stopping import on_signals
-from nbflow.storage import bells, schedules
+from nbflow.storage import bells, retention, schedules
 from nbflow.storage.connection import Connection
 from nbflow.storage.database import Database
 from nbflow.values.store import ValueStore
@@ -174,14 +174,14 @@ class Scheduler:
         return True
 
     def _sweep(self, now: float) -> None:
-        """Forget old firings, a part at a time."""
+        """Forget old firings, and runs that their deployments do not keep, a part at a time."""
         self._swept = now
-
-        def act(connection: Connection) -> int:
-            return schedules.forget_before(connection, now - _KEEP, 1000)
-
-        while not self._stopping.is_set() and self._database.retrying(act):
-            pass
+        for forget in (
+            lambda connection: schedules.forget_before(connection, now - _KEEP, 1000),
+            lambda connection: retention.remove_old_runs(connection, now, 200),
+        ):
+            while not self._stopping.is_set() and self._database.retrying(forget):
+                pass
 
 
 def _parts(volleys: Sequence[Volley]) -> Iterator[list[Volley]]:

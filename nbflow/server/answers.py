@@ -29,6 +29,7 @@ _FORMS: tuple[tuple[type[Exception], _Form], ...] = (
     (BadBodyError, _Form(400, "bad_body")),
     (errors.ParameterError, _Form(422, "bad_parameters")),
     (errors.KeyReusedError, _Form(409, "key_reused")),
+    (errors.DeploymentPausedError, _Form(409, "paused")),
     (errors.TooManyStartsError, _Form(429, "too_many_starts", None, _AGAIN)),
     (errors.TriggerNotFoundError, _Form(404, "not_found")),
     (errors.QueueClosedError, _Form(503, "closed", "The queue of the deployment takes nothing just now.", _AGAIN)),

@@ -103,8 +103,8 @@ async def _body(request: Request) -> bytes:
 
 
 def _told(found: list[Start]) -> JSONResponse:
-    """202 if something was started, else 200: it was started before, or nobody listens."""
+    """202 if something was started, else 200: it was started before, is paused, or nobody listens."""
     starts = [{"deployment": each.deployment, "outcome": each.outcome, "job": each.job} for each in found]
     message = " ".join(each.words() for each in found) or "Nobody listens to this event; nothing was started."
-    status = 202 if any(each.outcome != "repeated" for each in found) else 200
+    status = 202 if any(each.outcome in ("started", "joined") for each in found) else 200
     return answers.answer({"starts": starts, "message": message}, status)

@@ -55,11 +55,16 @@ def add_version(connection: Connection, record: DeploymentVersionRecord) -> int:
 
 
 def put(connection: Connection, record: DeploymentRecord) -> None:
-    """Store a deployment, in the place of the one of its name."""
+    """Store a deployment. Of one that is there the flow and the version change, and nothing else."""
     changed = {"flow": record.flow, "version": record.version, "changed_at": record.changed_at}
     done = connection.execute(update(deployments).where(deployments.c.name == record.name).values(changed))
     if done.rowcount == 0:
         connection.execute(deployments.insert().values(record._asdict()))
+
+
+def change(connection: Connection, name: str, **values: Any) -> bool:
+    """Change columns of a deployment; whether there is one."""
+    return connection.execute(update(deployments).where(deployments.c.name == name).values(values)).rowcount > 0
 
 
 def change_version(connection: Connection, deployment: str, number: int, **values: Any) -> None:

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
-from sqlalchemy import Connection, func, select
+from sqlalchemy import Connection, and_, func, select
 
 from nbflow.model.errors import JobNotFoundError
 from nbflow.model.jobs import JobRecord
 from nbflow.storage.schema import jobs
 
 _FEW = 3
+_ID = re.compile(r"[\w.-]+", re.ASCII)  # what ids are made of: those of runs and tasks have dots and dashes
 
 
 def find(connection: Connection, text: str) -> JobRecord:
@@ -34,10 +36,15 @@ def find(connection: Connection, text: str) -> JobRecord:
 
 def starting_with(connection: Connection, text: str) -> list[JobRecord]:
     """A few jobs whose id starts with `text`, the one of just this id first."""
-    if not text.isalnum():
+    if not _ID.fullmatch(text):
         return []
-    statement = select(jobs).where(jobs.c.id >= text, jobs.c.id < text + "~").order_by(jobs.c.id).limit(_FEW)
-    return [JobRecord._make(row) for row in connection.execute(statement)]
+    exact = connection.execute(select(jobs).where(jobs.c.id == text)).first()
+    if connection.dialect.name == "sqlite":
+        begins = and_(jobs.c.id > text, jobs.c.id < text + "~")  # by the index
+    else:  # in whose order of texts that need not be so
+        begins = and_(jobs.c.id != text, func.starts_with(jobs.c.id, text))
+    others = connection.execute(select(jobs).where(begins).order_by(jobs.c.id).limit(_FEW))
+    return [JobRecord._make(row) for row in (*([exact] if exact is not None else ()), *others)]
 
 
 def listed(

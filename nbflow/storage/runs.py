@@ -18,9 +18,11 @@ from nbflow.storage.database import Database
 from nbflow.storage.schema import attempts, runs, tasks
 from nbflow.storage.upserts import storable
 
+_NEW = {
+    "postgresql": postgresql.insert(runs).on_conflict_do_nothing(),
+    "sqlite": sqlite.insert(runs).on_conflict_do_nothing(),
+}
 _UNFINISHED = tuple(state.value for state in State if state not in FINISHED)
-
-
 _AT_ONCE = 500  # values in one statement
 _SLACK = 60.0  # seconds past its lease for which the word of a living process holds
 _LOST = {
@@ -39,9 +41,8 @@ def create(connection: Connection, record: RunRecord, version: FlowVersionRecord
     if version is not None:
         versions.add(connection, version)
     values = {name: storable(value) for name, value in record._asdict().items()}
-    insert = postgresql.insert if connection.dialect.name == "postgresql" else sqlite.insert
-    # PostgreSQL's driver does not tell how many rows an INSERT wrote.
-    if connection.execute(insert(runs).values(values).on_conflict_do_nothing()).rowcount != 1:
+    # PostgreSQL's driver does not tell how many rows an INSERT wrote. Values beside a statement let it be built once.
+    if connection.execute(_NEW[connection.dialect.name], values).rowcount != 1:
         there = get(connection, record.id)
         if (there.owner, there.created_at) != (record.owner, record.created_at):
             raise StorageError(

@@ -17,6 +17,7 @@ from nbflow.storage.schema import deployment_versions, deployments, flow_version
 from nbflow.storage.upserts import storable
 
 _AT_ONCE = 500  # values in one statement
+_LOOKS = "AND NOT EXISTS (SELECT 1 FROM deployments AS d WHERE d.name = triggers.deployment AND d.paused = 1)"
 
 
 class Declared(NamedTuple):
@@ -111,14 +112,14 @@ def remove(connection: Connection, deployment: str, name: str) -> bool:
 
 
 def due(connection: Connection, now: float, most: int) -> list[TriggerRecord]:
-    """Sensors that are to look, the longest overdue first."""
-    statement = "SELECT * FROM triggers WHERE next_at IS NOT NULL AND next_at <= ? ORDER BY next_at LIMIT ?"
+    """Sensors that are to look, the longest overdue first; those of paused deployments are not."""
+    statement = f"SELECT * FROM triggers WHERE next_at IS NOT NULL AND next_at <= ? {_LOOKS} ORDER BY next_at LIMIT ?"
     return [TriggerRecord._make(row) for row in raw.one(connection, statement, (now, most))]
 
 
 def next_look(connection: Connection) -> float | None:
     """When the next of all sensors is to look."""
-    found = raw.one(connection, "SELECT min(next_at) FROM triggers WHERE next_at IS NOT NULL").scalar()
+    found = raw.one(connection, f"SELECT min(next_at) FROM triggers WHERE next_at IS NOT NULL {_LOOKS}").scalar()
     return float(found) if found is not None else None
 
 

@@ -8,11 +8,15 @@ from sqlalchemy.dialects import postgresql, sqlite
 from nbflow.model.records import FlowVersionRecord
 from nbflow.storage.schema import flow_versions
 
+_NEW = {
+    "postgresql": postgresql.insert(flow_versions).on_conflict_do_nothing(),
+    "sqlite": sqlite.insert(flow_versions).on_conflict_do_nothing(),
+}
+
 
 def add(connection: Connection, record: FlowVersionRecord) -> None:
     """Store a version, unless it is there."""
-    insert = postgresql.insert if connection.dialect.name == "postgresql" else sqlite.insert
-    connection.execute(insert(flow_versions).values(record._asdict()).on_conflict_do_nothing())
+    connection.execute(_NEW[connection.dialect.name], record._asdict())
 
 
 def register(connection: Connection, record: FlowVersionRecord) -> None:

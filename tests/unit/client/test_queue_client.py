@@ -10,10 +10,11 @@ import subprocess
 import sys
 import threading
 
+import nbformat
 import pytest
 
 import nbflow
-from nbflow import Queue, QueueClient, configure, errors, flow, step
+from nbflow import Queue, QueueClient, configure, errors, flow, from_notebook, step
 from nbflow.client import sources
 from nbflow.client.columns import typed
 from nbflow.queue.overview import overview
@@ -486,3 +487,24 @@ def test_foreign_keys_of_history_do_not_matter(tmp_path):
         store(database, History([], [], [], [job("a", state="failed", error_message="<b>", enqueued_at=BEGAN)]))
         store(database, History([records.run()], [], [], [job("b")]))
     assert QueueClient(str(tmp_path / "x.db")).jobs().job.tolist() == ["b"]
+
+
+def test_the_lineage_of_a_value_of_a_notebook_goes_by_its_name(client, tmp_path):
+    node = nbformat.v4.new_notebook()
+    cells = {"load": "rows = [1, 2]", "sum": "total = sum(rows)", "show": "print(total)"}
+    node.cells = [
+        nbformat.v4.new_code_cell(source, metadata={"tags": [f"step:{name}"]}) for name, source in cells.items()
+    ]
+    nbformat.write(node, tmp_path / "book.ipynb")
+    run = from_notebook(tmp_path / "book.ipynb").run(executor="serial")
+    frame = client.lineage(run, "total")
+    assert list(zip(frame.role, frame.step, strict=True)) == [
+        ("input", "load"), ("source", "sum"), ("took it", "show"),
+    ]  # fmt: skip
+    assert frame.deployment.isna().all()
+    assert set(frame.version) == {run.record.version}
+    assert client.lineage(run, "sum#1").task.tolist() == frame.task.tolist()
+    with pytest.raises(errors.ConfigError, match=r"no value 'totals'\. Did you mean 'total'"):
+        client.lineage(run, "totals")
+    with pytest.raises(errors.ConfigError, match="name one, or give a task"):
+        client.lineage(run)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import json
+import time
 from datetime import UTC, datetime
 
 import pytest
@@ -11,6 +12,7 @@ import pytest
 import nbflow
 from nbflow.deploying.deployments import Deployment, deployments
 from nbflow.deploying.promoting import promote
+from nbflow.deploying.triggers import Triggers, emit
 from nbflow.model.errors import (
     CheckFailedError,
     DeploymentError,
@@ -21,6 +23,7 @@ from nbflow.model.errors import (
     UnknownQueueError,
 )
 from nbflow.queue.schedule import schedules
+from nbflow.storage import opened, retention, schema
 
 UNCHECKED = {"check": False, "override": "it is a test"}
 MONDAYS = {"cron": "0 6 * * MON", "zone": "Europe/Paris"}
@@ -223,13 +226,71 @@ def test_a_schedule_is_paused_resumed_and_taken_away(two):
     two.unschedule()
     assert (two.schedule, two.next()) == (None, [])
     with pytest.raises(DeploymentError, match="has no schedule"):
-        two.pause()
+        two.backfill(datetime(2026, 1, 1, tzinfo=UTC), datetime(2026, 2, 1, tzinfo=UTC))
+
+
+def test_a_paused_deployment_without_a_schedule_takes_no_events_and_gets_no_schedule_that_fires(desk):
+    made = promote(desk.notebook("x = 1", parameters="rate = 1"), **UNCHECKED)
+    Triggers.of().add("event", made.name, event="sales")
+    made.pause()
+    assert made.paused
+    assert [(start.outcome, start.job) for start in emit("sales", key="1")] == [("paused", "")]
+    assert promote(desk.notebook("x = 2", parameters="rate = 1"), **MONDAYS, **UNCHECKED).schedule.paused
+    made.resume()
+    assert not made.schedule.paused
+    assert [start.outcome for start in emit("sales", key="1")] == ["started"]
+
+
+def add_runs(made, ends):
+    """Store ended runs of a deployment: [(id, state, days since it ended)]."""
+    database, now = opened.database(), time.time()
+    with database.write() as connection:
+        for name, state, days in ends:
+            filled = dict.fromkeys(schema.runs.c.keys()) | {
+                "id": name, "flow": "analysis", "state": state, "executor": "serial", "workers": 1, "tags": "[]",
+                "parameters": "{}", "cwd": ".", "host": "h", "created_at": now - days * 86_400 - 1,
+                "finished_at": now - days * 86_400, "deployment": made.name,
+            }  # fmt: skip
+            connection.execute(schema.runs.insert().values(filled))
+
+
+def kept_runs(made):
+    database = opened.database()
+    while database.retrying(lambda connection: retention.remove_old_runs(connection, time.time(), 3)):
+        pass
+    return sorted(run.id for run in made.runs(100))
+
+
+def test_runs_are_kept_for_some_days_and_the_last_that_succeeded_for_ever(two):
+    ends = [(f"run{days:02d}", "failed" if days < 12 else "succeeded", days) for days in range(1, 20)]
+    add_runs(two, ends)
+    assert kept_runs(two) == [run for run, _, _ in ends]
+    two.keep(days=5.5)
+    assert kept_runs(two) == ["run01", "run02", "run03", "run04", "run05", "run12"]
+    assert two.kept == {"days": 5.5}
+
+
+def test_so_many_runs_are_kept_as_asked_for_and_a_new_version_changes_nothing_about_it(desk, two):
+    add_runs(two, [(f"run{days:02d}", "succeeded", days) for days in range(1, 20)])
+    two.keep(runs=4, days=15)
+    promote(desk.notebook("x = 3", parameters="rate = 1"), **UNCHECKED)
+    assert kept_runs(two) == ["run01", "run02", "run03", "run04"]
+    two.keep()
+    assert two.kept == {}
+
+
+@pytest.mark.parametrize("bounds", [{"runs": 0}, {"days": 0}, {"days": float("nan")}])
+def test_bounds_of_what_is_kept_make_sense(two, bounds):
+    with pytest.raises(DeploymentError, match="one run at least"):
+        two.keep(**bounds)
 
 
 def test_a_job_is_the_run_that_it_executes(two):
     job = two.trigger({"rate": 2})
     assert job.record.run == job.id.removeprefix("run-")
     assert (job.record.kind, job.record.name) == ("flow", "analysis")
+    with nbflow.QueueClient() as client:
+        assert [client.job(text).id for text in (job.id, job.id[:-2], "last")] == [job.id] * 3
 
 
 @pytest.mark.parametrize(

@@ -57,11 +57,20 @@ def test_outputs_make_no_other_snapshot(desk):
 
 def test_a_function_comes_with_its_module(desk):
     desk.module("own_flows", "from nbflow import flow\nimport own_helpers\n\n@flow\ndef small():\n    return 1\n")
-    desk.module("own_helpers", "")
+    desk.module("own_helpers", "ONE = 1\n")
     found = importlib.import_module("own_flows").small
     files = snapshot.take(found)
     assert sorted(files) == ["own_flows.py", "own_helpers.py"]
     assert snapshot.modules_of(files, found) == ["own_helpers.py"]
+
+
+def test_modules_that_do_nothing_are_no_reason_for_a_process_of_its_own(desk):
+    desk.module("own_pack/__init__", '"""What it is about."""\n# and a comment\n')
+    desk.module("own_pack/flows", "from nbflow import flow\n\n@flow\ndef small():\n    return 1\n")
+    found = importlib.import_module("own_pack.flows").small
+    files = snapshot.take(found)
+    assert sorted(files) == ["own_pack/__init__.py", "own_pack/flows.py"]
+    assert snapshot.modules_of(files, found) == []
 
 
 def test_files_are_laid_out_once_whoever_asks(tmp_path):

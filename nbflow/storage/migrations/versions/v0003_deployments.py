@@ -45,6 +45,8 @@ def _create_deployments() -> None:
         sa.Column("version", sa.BigInteger(), nullable=False),
         sa.Column("created_at", sa.Float(53), nullable=False),
         sa.Column("changed_at", sa.Float(53), nullable=False),
+        sa.Column("paused", sa.BigInteger(), nullable=False),
+        sa.Column("keep", sa.Text(), nullable=True),
     )
     op.create_table(
         "deployment_versions",

@@ -17,7 +17,7 @@ from nbflow.deploying import files
 from nbflow.deploying.watching import Watcher
 from nbflow.model.errors import ConfigError, NbflowError, TriggerError
 from nbflow.running.clock import SystemClock
-from nbflow.storage import tables
+from nbflow.storage import deployments, tables
 from tests.servers import wait_until
 from tests.unit.deploying.triggers.deployed import deploy, job_count, parameter, started
 from tests.unit.deploying.triggers.test_triggers import begin
@@ -51,6 +51,19 @@ def looks(watcher, clock, count=1, seconds=10):
 
 def names(database):
     return [os.path.basename(parameters["path"]) for _, parameters in started(database)]
+
+
+def test_sensors_of_a_paused_deployment_find_later_what_came(database, triggers, watcher, clock, folder, load):
+    triggers.add("file", load, **{"pattern": f"{folder}/*.csv", "as": "path"})
+    with database.write() as connection:
+        deployments.change(connection, load, paused=1)
+    write(folder / "new.csv", "1", 1)
+    looks(watcher, clock, 3)
+    assert names(database) == []
+    with database.write() as connection:
+        deployments.change(connection, load, paused=0)
+    looks(watcher, clock, 3)
+    assert names(database) == ["new.csv"]
 
 
 # --- files -----------------------------------------------------------------------------------------------------------

@@ -21,7 +21,7 @@ from nbflow.deploying.environments import drift
 from nbflow.deploying.environments.capturing import Captured
 from nbflow.engine import detached, session, stores
 from nbflow.engine.session import Origin, RunOptions
-from nbflow.model.errors import DeploymentError, RunFailedError, RunNotFoundError
+from nbflow.model.errors import DeploymentError, RunFailedError
 from nbflow.model.events import WARNING
 from nbflow.model.names import run_job
 from nbflow.model.records import EventRecord
@@ -31,6 +31,8 @@ from nbflow.queue.broker import STAMPS
 from nbflow.queue.queue import Queue
 from nbflow.running import surroundings
 from nbflow.running.context import current
+from nbflow.storage import deployments, events, runs
+from nbflow.storage import versions as flow_versions
 
 if TYPE_CHECKING:
     from nbflow.model.deployments import DeploymentVersionRecord
@@ -38,6 +40,7 @@ if TYPE_CHECKING:
     from nbflow.model.specs import FlowSpec
     from nbflow.queue.broker import Broker, NewJob
     from nbflow.running.context import AttemptContext
+    from nbflow.storage.connection import Connection
     from nbflow.storage.database import Database
 
 LOGICAL_TIME = "logical_time"  # the parameter that is given the time which is meant, if a flow has one
@@ -48,6 +51,7 @@ _WORDS = {State.FAILED: "failed", State.TIMED_OUT: "timed out", State.CANCELLED:
 class Pinned(NamedTuple):
     """What a run of a deployment runs."""
 
+    run: RunRecord | None  # None: it has not begun
     version: DeploymentVersionRecord
     flow: FlowVersionRecord
     options: dict[str, Any]  # of the version
@@ -80,19 +84,17 @@ def start(deployment: str, parameters: Mapping[str, Any] | None = None, version:
         raise DeploymentError("start() is for the jobs of deployments; use Deployment(name).trigger().")
     run = attempt.job.removeprefix(run_job(""))
     database = stores.database(None, create=False)
-    known = _run(database, run)
-    if known is None or not State(known.state).finished:
-        origin = known.deployment_version if known is not None else version
-        pinned = _pinned(database, deployment, origin)
+    pinned = _pinned(database, run, deployment, version)
+    if pinned is not None:
         surroundings.go_to(pinned.version.root)
-        if known is None:
+        if pinned.run is None:
             if not pinned.options["isolated"]:
                 _tell_drift(database, run, pinned.version)
-            _begin(attempt, run, pinned, parameters or {})
+            if _begin(attempt, run, pinned, parameters or {}):
+                return run
         else:
             _go_on(run, pinned)
-        known = _run(database, run)
-    return _outcome(run, deployment, known)
+    return _outcome(run, deployment, database.retrying(lambda connection: runs.look_up(connection, run), write=False))
 
 
 def with_time(spec: FlowSpec, given: dict[str, Any], logical: datetime | None) -> dict[str, Any]:
@@ -106,7 +108,8 @@ def with_time(spec: FlowSpec, given: dict[str, Any], logical: datetime | None) -
     return given
 
 
-def _begin(attempt: AttemptContext, run: str, pinned: Pinned, parameters: Mapping[str, Any]) -> None:
+def _begin(attempt: AttemptContext, run: str, pinned: Pinned, parameters: Mapping[str, Any]) -> bool:
+    """Execute a new run; whether it is known to have succeeded."""
     record, options = pinned.version, pinned.options
     values = stores.value_store(settings_module.current())
     logical = attempt.logical_time
@@ -114,7 +117,7 @@ def _begin(attempt: AttemptContext, run: str, pinned: Pinned, parameters: Mappin
     given = {**json.loads(record.parameters), **parameters}
     if options["process"] == versions.APART:
         apart.run(apart.Order(run, record, origin, given), stores.database(None), values)
-        return
+        return False
     spec = versions.stored_spec(pinned.flow, values)
     given = with_time(spec, given, logical)
     run_options = RunOptions(
@@ -122,9 +125,9 @@ def _begin(attempt: AttemptContext, run: str, pinned: Pinned, parameters: Mappin
         origin=origin, version=pinned.flow, echo=False,
     )  # fmt: skip
     if run_options.executor == "queue":
-        detached.begin(spec, given, run_options)
-    else:
-        session.begin(spec, (), given, run_options).execute((), given)
+        return detached.begin(spec, given, run_options)
+    session.begin(spec, (), given, run_options).execute((), given)
+    return False
 
 
 def _go_on(run: str, pinned: Pinned) -> None:
@@ -141,8 +144,6 @@ def _go_on(run: str, pinned: Pinned) -> None:
 
 def _tell_drift(database: Database, run: str, record: DeploymentVersionRecord) -> None:
     """Put on record how the packages of this process differ from those that a version was promoted with."""
-    from nbflow.storage import events
-
     found = _drift(record.environment)
     if found:
         data = json.dumps({"message": f"The packages here are not those that it was promoted with: {found}"})
@@ -156,28 +157,22 @@ def _drift(environment: str) -> str:
     return drift.told(drift.drift(Captured.from_json(environment)))
 
 
-def _pinned(database: Database, name: str, number: int | None) -> Pinned:
-    from nbflow.storage import deployments
-    from nbflow.storage import versions as flow_versions
+def _pinned(database: Database, run: str, name: str, number: int | None) -> Pinned | None:
+    """What a run is to run; None if it has ended."""
 
-    def look(connection: Any) -> tuple[Any, Any]:
-        found = deployments.version(connection, name, number)
-        return found, flow_versions.get(connection, found.flow_version) if found is not None else None
+    def look(connection: Connection) -> tuple[Any, Any, Any, int | None]:
+        known = runs.look_up(connection, run)
+        wanted = known.deployment_version if known is not None else number
+        found = deployments.version(connection, name, wanted)
+        return known, found, flow_versions.get(connection, found.flow_version) if found is not None else None, wanted
 
-    record, flow = database.retrying(look, write=False)
-    if record is None or flow is None:
-        which = f"version {number} of deployment {name!r}" if number is not None else f"deployment {name!r}"
-        raise DeploymentError(f"There is no {which} any more.")
-    return Pinned(record, flow, json.loads(record.options))
-
-
-def _run(database: Database, run: str) -> RunRecord | None:
-    from nbflow.storage import runs
-
-    try:
-        return database.retrying(lambda connection: runs.get(connection, run), write=False)
-    except RunNotFoundError:
+    known, record, flow, wanted = database.retrying(look, write=False)
+    if known is not None and State(known.state).finished:
         return None
+    if record is None or flow is None:
+        which = f"version {wanted} of deployment {name!r}" if wanted is not None else f"deployment {name!r}"
+        raise DeploymentError(f"There is no {which} any more.")
+    return Pinned(known, record, flow, json.loads(record.options))
 
 
 def _outcome(run: str, deployment: str, record: RunRecord | None) -> str:

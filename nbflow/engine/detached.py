@@ -122,10 +122,10 @@ def policy(spec: FlowSpec) -> dict[str, float]:
     return found
 
 
-def begin(spec: FlowSpec, kwargs: dict[str, Any], options: RunOptions) -> None:
+def begin(spec: FlowSpec, kwargs: dict[str, Any], options: RunOptions) -> bool:
     """Store a new run with the id of `options`, and go on with it as far as it comes: what a job does that is its own.
 
-    Raises UnpicklableError if it could not go on elsewhere.
+    Returns whether it has succeeded. Raises UnpicklableError if it could not go on elsewhere.
     """
     assert options.id is not None
     record, version = _new_run(spec, (), kwargs, options)
@@ -133,7 +133,7 @@ def begin(spec: FlowSpec, kwargs: dict[str, Any], options: RunOptions) -> None:
     fresh = version if options.version is None else None  # else it is stored already
     database.retrying(lambda connection: new_runs.create(connection, record, fresh, options.on_parent_end))
     suspends = replace(options, suspend_after=settings_module.current().suspend_after, echo=False)
-    _go_on(database, record.id, lambda: (session_module.Session(record, spec, suspends, ()), (), kwargs))
+    return _go_on(database, record.id, lambda: (session_module.Session(record, spec, suspends, ()), (), kwargs))
 
 
 def advance(run: str) -> None:
@@ -142,15 +142,18 @@ def advance(run: str) -> None:
     _go_on(stores.database(None, create=False), run, lambda: session_module.resume(run, options))
 
 
-def _go_on(database: Database, run: str, opened: Callable[[], _Opened]) -> None:
-    """Execute a run until it ends or is suspended. Raises RunAgain if somebody has to go on with it."""
+def _go_on(database: Database, run: str, opened: Callable[[], _Opened]) -> bool:
+    """Execute a run until it ends or is suspended; returns whether it has succeeded, as far as that is stored.
+
+    Raises RunAgain if somebody has to go on with it.
+    """
     references.PLACE.set(references.FLOW)  # what is called is a flow function, though a job calls it
     try:
         live, args, kwargs = opened()
         outcome = live.execute(args, kwargs)
     except _PASSING as error:
         _try_later(database, run, error)
-        return
+        return False
     except StepTimeoutError as error:  # a decision that takes too long, before the flow function was reached
         _give_up(database, run, error, State.TIMED_OUT)
         raise
@@ -165,6 +168,7 @@ def _go_on(database: Database, run: str, opened: Callable[[], _Opened]) -> None:
     elif live.unrecorded is not None:
         _give_up(database, run, live.unrecorded)
         raise live.unrecorded
+    return live.unrecorded is None and outcome.state is State.SUCCEEDED
 
 
 def _try_later(database: Database, run: str, error: Exception) -> None:

@@ -359,7 +359,9 @@ class ProcessPool:
             seconds = report.finished_at - report.started_at
             if seconds < _SHORT:
                 self._ahead = min(_MOST_AHEAD, self._ahead * 2 + 1)
-            elif seconds > _LONG:
+            elif seconds < _LONG:  # as long as it takes to be given the next one
+                self._ahead = max(self._ahead, 1)
+            else:
                 self._ahead = 0
         elif type(report) is Waits:
             leased.waits = report.waits

@@ -52,10 +52,16 @@ def create(connection: Connection, record: RunRecord, version: FlowVersionRecord
 
 def get(connection: Connection, run: str) -> RunRecord:
     """The run of this id. Raises RunNotFoundError."""
-    row = connection.execute(select(runs).where(runs.c.id == run)).first()
-    if row is None:
+    found = look_up(connection, run)
+    if found is None:
         raise RunNotFoundError(f"There is no run {run!r}.{_known(connection)}")
-    return RunRecord(*row)
+    return found
+
+
+def look_up(connection: Connection, run: str) -> RunRecord | None:
+    """The run of this id; None if there is none."""
+    row = connection.execute(select(runs).where(runs.c.id == run)).first()
+    return RunRecord(*row) if row is not None else None
 
 
 def find(connection: Connection, text: str) -> RunRecord:

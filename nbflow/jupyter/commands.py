@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nbflow.authoring.cells.scratch import Scratch
+from nbflow.authoring.flow import Flow
 from nbflow.authoring.notebook import FinalValues, NotebookFlow, from_notebook
 from nbflow.client.run import Run, find
 from nbflow.jupyter.check import Check, check
@@ -140,16 +142,17 @@ class Commands:
     def promote(self, line: Line) -> Any:
         """`%flow promote`."""
         from nbflow.deploying.promoting import promote
-        from nbflow.jupyter.promote_form import PromoteForm, timing_text
+        from nbflow.jupyter.promote_form import PromoteForm, timing_text, typed_parameters
 
         given: dict[str, Any] = dict(line.schedule)
-        flow = self._saved()
-        parameters = flow.parameters_from_texts(line.parameters) if line.parameters else {}
+        load = self._saved if line.flow is None else partial(self._flow_named, line.flow)
+        flow = load()
+        parameters = typed_parameters(flow, line.parameters)
         kind = next((kind for kind in ("cron", "every", "monthly") if kind in given), None)
         if kind is None:
-            return PromoteForm(self._saved, {**given, "parameters": parameters})
+            return PromoteForm(load, {**given, "parameters": parameters})
         given[kind] = timing_text(kind, given[kind])
-        self._say(f"checking {Path(flow.notebook.path).name} in a clean process")
+        self._say(f"checking {flow.spec.name} in a clean process")
         made = promote(flow, parameters=parameters, **given)
         if made.report is not None:
             self._say(f"{made.name} is version {made.version}: {made.report.text()}")
@@ -184,6 +187,16 @@ class Commands:
         if notes or since or sources[0] != sources[1]:
             raise NotebookError(f"What ran here is not what {path.name} holds: save the notebook, and promote again.")
         return saved
+
+    def _flow_named(self, name: str) -> Flow[..., Any]:
+        """The flow that a variable of the notebook holds. Raises NotebookError."""
+        held = self._ipython.user_ns.get(name)
+        if isinstance(held, Flow):
+            return held
+        what = f"is a {type(held).__name__}" if name in self._ipython.user_ns else "is not defined here"
+        known = sorted(key for key, value in self._ipython.user_ns.items() if isinstance(value, Flow) and key[0] != "_")
+        has = f"Flows here: {', '.join(known)}." if known else "There is no flow here: write one with @flow."
+        raise NotebookError(f"{name} {what}, and no flow. {has} Without a name it is the notebook that is promoted.")
 
     def _finish(self, run: Run, *, bring_back: bool) -> Run:
         if run.state is not State.SUCCEEDED:

@@ -51,10 +51,11 @@ USAGE = {
         "DATABASE is a path or URL; without one it is the project's. A cell that runs does not stop the picture.",
     ),
     "promote": Usage(
-        "[--name NAME] [--cron EXPRESSION | --every TIME | --monthly DAY[@TIME]] [--tz ZONE] [--override REASON] "
-        "[NAME=VALUE ...]",
-        "make this notebook a deployment: checked, numbered, and run by a schedule",
-        "--name NAME        of the deployment; default: that of the notebook\n"
+        "[FLOW] [--name NAME] [--cron EXPRESSION | --every TIME | --monthly DAY[@TIME]] [--tz ZONE] "
+        "[--override REASON] [NAME=VALUE ...]",
+        "make this notebook, or a flow of it, a deployment: checked, numbered, and run by a schedule",
+        "FLOW               a function here with @flow, or a declared flow; default: the notebook\n"
+        "--name NAME        of the deployment; default: that of the flow\n"
         "--cron EXPRESSION  minute hour day-of-month month day-of-week, such as '0 6 * * MON'\n"
         "--every TIME       such as 15m or 2h\n"
         "--monthly DAY      1, last, or 15@06:00\n"
@@ -90,6 +91,7 @@ class Line(NamedTuple):
     run: str = ""
     step: str | None = None
     db: str | None = None
+    flow: str | None = None  # of promote: the variable that holds it; None: the notebook
     schedule: dict[str, str] = {}  # noqa: RUF012 - never changed; of promote: name, cron, every, monthly, zone, override
 
 
@@ -162,11 +164,12 @@ def _promote(words: list[str]) -> Line:
     parser.add_argument("rest", nargs="*")
     given = vars(parser.parse_intermixed_args(words))
     rest = given.pop("rest")
-    wrong = next((word for word in rest if "=" not in word), None)
-    if wrong is not None:
-        raise _wrong("promote", f"takes options and parameters, not {wrong!r}")
+    flows = [word for word in rest if "=" not in word]
+    if len(flows) > 1:
+        raise _wrong("promote", f"takes one flow, not {' and '.join(flows)}")
     chosen = {name: value for name, value in given.items() if value is not None}
-    return Line(parameters=dict(word.split("=", 1) for word in rest), schedule=chosen)
+    parameters = dict(word.split("=", 1) for word in rest if word not in flows)
+    return Line(parameters=parameters, schedule=chosen, flow=flows[0] if flows else None)
 
 
 def _positive(text: str) -> int:

@@ -1,4 +1,7 @@
-"""A form in the notebook that promotes it: the schedule in words, the next times, the parameters, and what changed."""
+"""A form in the notebook that promotes it, or a flow of it.
+
+It shows the schedule in words, the next times, the parameters, and what changed.
+"""
 
 from __future__ import annotations
 
@@ -8,13 +11,15 @@ from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
+from nbflow.analysis.parameters import check_parameters
+from nbflow.authoring.notebook import NotebookFlow
 from nbflow.deploying.preview import Preview, preview
 from nbflow.deploying.promoting import promote
 from nbflow.model.errors import CheckFailedError, NbflowError
 from nbflow.queue import zones
 
 if TYPE_CHECKING:
-    from nbflow.authoring.notebook import NotebookFlow
+    from nbflow.authoring.flow import Flow
     from nbflow.deploying.deployments import Deployment
 
 KINDS = {"at times (cron)": "cron", "every": "every", "each month": "monthly", "only when triggered": ""}
@@ -23,11 +28,20 @@ _NEXT = 5  # times that are shown
 _MOST = 8  # and changes
 
 
-class PromoteForm:
-    """The form of one notebook. `deployment` is what was made, once the button was pressed and all went well."""
+def typed_parameters(flow: Flow[..., Any], texts: Mapping[str, str]) -> dict[str, Any]:
+    """Parameters that were typed, in the types that a flow declares. Raises ParameterError."""
+    where = flow.notebook.path if isinstance(flow, NotebookFlow) else f"flow {flow.spec.name!r}"
+    return check_parameters(flow.spec.parameters, texts, where, texts=True) if texts else {}
 
-    def __init__(self, load: Callable[[], NotebookFlow], given: Mapping[str, Any]) -> None:
-        """`load`: the notebook as it is saved now. `given`: what is filled in: name, cron, every, monthly, zone."""
+
+class PromoteForm:
+    """The form of a notebook or flow. `deployment` is what was made, once the button was pressed and all went well."""
+
+    def __init__(self, load: Callable[[], Flow[..., Any]], given: Mapping[str, Any]) -> None:
+        """`load`: the notebook as it is saved now, or the flow.
+
+        `given`: what is filled in: name, cron, every, monthly, zone.
+        """
         import ipywidgets as widgets
 
         self._load = load
@@ -92,7 +106,7 @@ class PromoteForm:
         """The arguments for `promote` that the form says. Raises ParameterError."""
         texts = {name: field.value for name, field in self.parameters.items() if field.value.strip()}
         asked: dict[str, Any] = {"name": self.name.value.strip() or None}
-        asked["parameters"] = self._flow.parameters_from_texts(texts) if texts else {}
+        asked["parameters"] = typed_parameters(self._flow, texts)
         if self.kind.value:
             asked |= {self.kind.value: timing_text(self.kind.value, self.when.value), "zone": self.zone.value}
         return asked

@@ -7,6 +7,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -17,11 +18,17 @@ from typer.testing import CliRunner
 import nbflow
 from nbflow import configure, from_notebook
 from nbflow.cli.main import app
+from nbflow.deploying.reports import alerts
+from nbflow.deploying.reports.alerts import add_alert
+from nbflow.deploying.reports.sending import schedule_report
 from nbflow.model.errors import NotebookError, SecretError, SecretInValueError, SecretMissingError
+from nbflow.queue.schedule import Schedule
 from nbflow.testing import freeze, replay
 from nbflow.values.secrets import forms, traces
 from nbflow.values.secrets.references import Secret
 from tests.acceptance import secret_flows
+from tests.mail import mail_server
+from tests.servers import wait_until
 from tests.workers import running_worker
 
 VALUE = "tok/\"'+ é<&>%42-of-the-test"
@@ -91,6 +98,24 @@ def test_nothing_that_a_flow_leaves_behind_holds_the_secret(executor, folder, ca
     assert "a record about ***" in (folder / "steps.log").read_text()
     texts = [shown.out, shown.err, repr(error), repr(error.args), repr(vars(error)), repr(events), *logs]
     assert traces_in(*texts) == []
+    assert traces_in_files(folder) == []
+
+
+def test_no_mail_holds_the_secret(folder, monkeypatch):
+    with mail_server() as server:
+        monkeypatch.setenv("NBFLOW_SMTP", server.url)
+        monkeypatch.setenv("NBFLOW_MAIL_FROM", "nbflow@example.org")
+        add_alert(flow="refusing", to="ann@example.org", zone="UTC")
+        report = schedule_report("day", ["ann@example.org"], zone="UTC")
+        secret_flows.telling.run("secret:TOKEN", len(VALUE), str(folder / "steps.log"), True, executor="processes")
+        secret_flows.refusing.run(nbflow.secret("TOKEN"), executor="processes")
+        with running_worker(None, concurrency=1):
+            report.trigger(datetime.now(UTC) + timedelta(days=1))
+            Schedule(alerts.SCHEDULE).trigger()
+            wait_until(lambda: len(server.mails) == 2)
+        told = [part.get_content() for mail in server.mails for part in mail.walk() if not part.is_multipart()]
+    assert sum("refused ***" in text for text in told if isinstance(text, str)) >= 2
+    assert traces_in(*told, *server.raw) == []
     assert traces_in_files(folder) == []
 
 

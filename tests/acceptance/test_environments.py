@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -43,10 +44,19 @@ def wheels(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.fixture(scope="module", params=["uv", "pip"])
+def installer(request: pytest.FixtureRequest) -> Iterator[str]:
+    """The one that makes the environments, each in turn."""
+    with pytest.MonkeyPatch.context() as patch:
+        if request.param == "pip":
+            patch.setattr(installers, "_uv", lambda: None)
+        yield request.param
+
+
 @pytest.fixture(scope="module")
-def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A home whose environments are made once for these tests."""
-    return tmp_path_factory.mktemp("home")
+def home(installer: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A home whose environments are made once for these tests and each installer."""
+    return tmp_path_factory.mktemp(f"home-{installer}")
 
 
 @pytest.fixture(autouse=True)
@@ -59,6 +69,10 @@ def _offline(wheels: Path, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def environments(home: Path, wheels: Path) -> list[Environment]:
     """Two that conflict."""
     return [making.make([f"user_of_clash=={version}"]) for version in ("1", "2")]
+
+
+def test_the_installer_is_the_one_that_is_meant(installer):
+    assert Path(installers._installer("python")[0]).name == ("uv" if installer == "uv" else Path(sys.executable).name)
 
 
 def test_two_environments_that_conflict_are_used_side_by_side(environments, monkeypatch, tmp_path):
@@ -94,13 +108,16 @@ def test_what_was_half_made_is_made_anew_and_once_however_many_want_it(environme
     assert not (environments[1].path / "left.behind").exists()
 
 
-def test_a_package_that_cannot_be_had_is_told_in_few_lines_and_asked_for_again_later(monkeypatch, wheels, tmp_path):
+def test_a_package_that_cannot_be_had_is_told_in_few_lines_and_asked_for_again_later(monkeypatch, tmp_path):
     monkeypatch.setenv("NBFLOW_HOME", str(tmp_path))
+    shelf = tmp_path / "shelf"
+    shelf.mkdir()
+    only_from(shelf, monkeypatch)
     with pytest.raises(EnvironmentFailedError, match=r"(?s)cannot be made.*late-comer") as caught:
         making.make(["late-comer==7"], now=1000.0)
     assert str(caught.value).count("\n") < 7
     assert list((tmp_path / "environments").glob("*/")) == []
-    make_wheel(wheels, "late_comer", "7", {"late_comer.py": ""})
+    make_wheel(shelf, "late_comer", "7", {"late_comer.py": ""})
     with pytest.raises(EnvironmentFailedError, match="That was 60 seconds ago; it is tried again after 300"):
         making.make(["late-comer==7"], now=1060.0)
     assert making.make(["late-comer==7"], now=1301.0).python.exists()

@@ -16,7 +16,7 @@ from nbflow.model.errors import EnvironmentFailedError
 # What would lead a Python, or an installer, to another environment than its own.
 _FOREIGN = re.compile(r"PYTHON(PATH|HOME|STARTUP|USERBASE|EXECUTABLE|SAFEPATH)$|VIRTUAL_ENV|CONDA_|__PYVENV|UV_PROJECT")
 _MOST_LINES = 6
-_TELLING = re.compile(r"^\s*(error|ERROR|\u00d7|\u2570|hint|Because|And because|we can conclude|No )")
+_TELLING = re.compile(r"^\s*(error|ERROR|cause:|Caused by|\u00d7|\u2570|hint|Because|And because|we can conclude|No )")
 _PASSWORD = re.compile(r"(?<=://)[^/@\s]*:[^/@\s]*@")  # with the user's name, in the URL of an index
 
 
@@ -68,7 +68,7 @@ def here() -> str:
 
 
 def _uv() -> str | None:
-    return shutil.which("uv")
+    return shutil.which("uv") or shutil.which("uv", path=str(Path(sys.executable).parent))
 
 
 def _installer(python: str) -> list[str]:

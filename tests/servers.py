@@ -45,7 +45,7 @@ class PostgresServer:
     def stop(self) -> None:
         """End the server. Its files are removed by a process that nobody waits for: there may be a million of them."""
         self.crash()
-        subprocess.Popen(["rm", "-rf", str(self._folder)], start_new_session=True)
+        subprocess.run(["sh", "-c", 'rm -rf "$1" &', "sh", str(self._folder)], start_new_session=True, check=True)
 
     def crash(self) -> None:
         """End the server at once, as if it were killed."""

@@ -35,6 +35,7 @@ _AT_ONCE = 500  # schedules in one transaction
 _MOST_JOBS = 1_000  # and jobs
 _LOOK = 1.0  # seconds after which it looks without being told: a ring may be lost, a clock be set
 _LONGEST_PAUSE = 30.0  # seconds between two tries while the database is away
+_GATHER = 0.02  # seconds from one scan to the next: those that are due in between share a transaction
 _CONTENTION = 0.02  # seconds to leave to other schedulers that deal with the same
 _KEEP = 90 * 86_400.0  # seconds that firings are remembered
 _SWEEP = 3600.0  # seconds
@@ -101,6 +102,7 @@ class Scheduler:
         if due is not None and due <= now:
             self.scan(now)
             due = self._database.retrying(schedules.next_time, write=False)
+            due = max(due, now + _GATHER) if due is not None else None
         if now - self._swept > _SWEEP:
             self._sweep(now)
         self.looked_at = now

@@ -8,6 +8,7 @@ from sqlalchemy import Connection, delete, func, select, update
 
 from nbflow.model.deployments import DeploymentRecord, DeploymentVersionRecord
 from nbflow.model.records import RunRecord
+from nbflow.storage import raw
 from nbflow.storage.schema import deployment_versions, deployments, runs, trigger_firings, triggers
 
 
@@ -25,16 +26,9 @@ def listed(connection: Connection) -> list[DeploymentRecord]:
 
 def version(connection: Connection, deployment: str, number: int | None = None) -> DeploymentVersionRecord | None:
     """A version by its number; None: the one that new runs use."""
-    statement = select(deployment_versions).where(deployment_versions.c.deployment == deployment)
-    if number is not None:
-        statement = statement.where(deployment_versions.c.number == number)
-    else:
-        statement = statement.join(
-            deployments,
-            (deployments.c.name == deployment_versions.c.deployment)
-            & (deployments.c.version == deployment_versions.c.number),
-        )
-    row = connection.execute(statement).first()
+    current = "(SELECT version FROM deployments WHERE name = ?)"
+    statement = f"SELECT * FROM deployment_versions WHERE deployment = ? AND number = {'?' if number else current}"
+    row = raw.one(connection, statement, (deployment, number or deployment)).first()
     return DeploymentVersionRecord._make(row) if row is not None else None
 
 

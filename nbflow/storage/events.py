@@ -5,6 +5,7 @@ from __future__ import annotations
 from sqlalchemy import Connection, insert, select
 
 from nbflow.model.records import EventRecord
+from nbflow.storage import raw
 from nbflow.storage.schema import events
 
 
@@ -16,7 +17,8 @@ def of_run(connection: Connection, run: str) -> list[EventRecord]:
 
 def of_kind(connection: Connection, run: str, kind: str) -> list[EventRecord]:
     """What of one kind happened in a run."""
-    return [event for event in of_run(connection, run) if event.kind == kind]
+    statement = "SELECT * FROM events WHERE run = ? AND kind = ? ORDER BY time, id"
+    return [EventRecord(*row) for row in raw.one(connection, statement, (run, kind))]
 
 
 def add(connection: Connection, record: EventRecord) -> None:

@@ -8,7 +8,6 @@ from collections.abc import Sequence
 from typing import Any
 
 from sqlalchemy import Connection, Select, and_, func, select, update
-from sqlalchemy.dialects import postgresql, sqlite
 
 from nbflow.model.errors import RunActiveError, RunNotFoundError, StorageError
 from nbflow.model.records import FlowVersionRecord, RunRecord, RunUpdate
@@ -18,10 +17,11 @@ from nbflow.storage.database import Database
 from nbflow.storage.schema import attempts, runs, tasks
 from nbflow.storage.upserts import storable
 
-_NEW = {
-    "postgresql": postgresql.insert(runs).on_conflict_do_nothing(),
-    "sqlite": sqlite.insert(runs).on_conflict_do_nothing(),
-}
+_NEW = (
+    f"INSERT INTO runs ({', '.join(RunRecord._fields)}) VALUES ({raw.marks(len(RunRecord._fields))}) "
+    "ON CONFLICT DO NOTHING RETURNING id"
+)
+_ENDED = ", ".join(f"{name} = ?" for name in RunUpdate._fields if name != "id")
 _UNFINISHED = tuple(state.value for state in State if state not in FINISHED)
 _AT_ONCE = 500  # values in one statement
 _SLACK = 60.0  # seconds past its lease for which the word of a living process holds
@@ -40,9 +40,7 @@ def create(connection: Connection, record: RunRecord, version: FlowVersionRecord
     """
     if version is not None:
         versions.add(connection, version)
-    values = {name: storable(value) for name, value in record._asdict().items()}
-    # PostgreSQL's driver does not tell how many rows an INSERT wrote. Values beside a statement let it be built once.
-    if connection.execute(_NEW[connection.dialect.name], values).rowcount != 1:
+    if not raw.one(connection, _NEW, [storable(value) for value in record]):
         there = get(connection, record.id)
         if (there.owner, there.created_at) != (record.owner, record.created_at):
             raise StorageError(
@@ -60,7 +58,7 @@ def get(connection: Connection, run: str) -> RunRecord:
 
 def look_up(connection: Connection, run: str) -> RunRecord | None:
     """The run of this id; None if there is none."""
-    row = connection.execute(select(runs).where(runs.c.id == run)).first()
+    row = raw.one(connection, "SELECT * FROM runs WHERE id = ?", (run,)).first()
     return RunRecord(*row) if row is not None else None
 
 
@@ -184,8 +182,8 @@ def _process_lives(pid: int, started: float | None) -> bool:
 
 def renew(connection: Connection, run: str, owner: str, until: float) -> bool:
     """Extend the claim of `owner`; False if it is not theirs any more."""
-    statement = update(runs).where(and_(runs.c.id == run, runs.c.owner == owner)).values(lease_until=until)
-    return connection.execute(statement).rowcount == 1
+    statement = "UPDATE runs SET lease_until = ? WHERE id = ? AND owner = ? RETURNING id"
+    return bool(raw.one(connection, statement, (until, run, owner)))
 
 
 def ended_so(connection: Connection, record: RunUpdate) -> bool:
@@ -203,8 +201,9 @@ def release(connection: Connection, run: str, owner: str) -> None:
 def finish(connection: Connection, record: RunUpdate) -> None:
     """Store how a run ended; nobody executes it any more."""
     values = {name: storable(value) for name, value in record._asdict().items()}
-    values.update(owner=None, lease_until=None)
-    connection.execute(update(runs).where(runs.c.id == values.pop("id")).values(values))
+    run = values.pop("id")
+    statement = f"UPDATE runs SET {_ENDED}, owner = NULL, lease_until = NULL WHERE id = ?"
+    raw.one(connection, statement, (*values.values(), run))
 
 
 def cancel(database: Database, run: str, now: float) -> None:

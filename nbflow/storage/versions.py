@@ -6,17 +6,18 @@ from sqlalchemy import Connection, select
 from sqlalchemy.dialects import postgresql, sqlite
 
 from nbflow.model.records import FlowVersionRecord
+from nbflow.storage import raw
 from nbflow.storage.schema import flow_versions
 
-_NEW = {
-    "postgresql": postgresql.insert(flow_versions).on_conflict_do_nothing(),
-    "sqlite": sqlite.insert(flow_versions).on_conflict_do_nothing(),
-}
+_NEW = (
+    f"INSERT INTO flow_versions ({', '.join(FlowVersionRecord._fields)}) "
+    f"VALUES ({raw.marks(len(FlowVersionRecord._fields))}) ON CONFLICT DO NOTHING"
+)
 
 
 def add(connection: Connection, record: FlowVersionRecord) -> None:
     """Store a version, unless it is there."""
-    connection.execute(_NEW[connection.dialect.name], record._asdict())
+    raw.one(connection, _NEW, record)
 
 
 def register(connection: Connection, record: FlowVersionRecord) -> None:
@@ -42,5 +43,5 @@ def history(connection: Connection, flow: str, kind: str, limit: int | None = No
 
 def get(connection: Connection, version: str) -> FlowVersionRecord | None:
     """The version of this id."""
-    row = connection.execute(select(flow_versions).where(flow_versions.c.id == version)).first()
+    row = raw.one(connection, "SELECT * FROM flow_versions WHERE id = ?", (version,)).first()
     return FlowVersionRecord(*row) if row is not None else None

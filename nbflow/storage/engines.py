@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import sqlite3
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -86,22 +87,30 @@ def _begin_to_write(connection: Connection, timeout: float) -> None:
     others take one. With four processes that write all the time that was a third of their time.
     """
     driver: Any = connection.connection.driver_connection
-    until = time.monotonic() + timeout
-    pause = _FIRST_WAIT
-    driver.execute("PRAGMA busy_timeout=0")
     try:
+        if not _has_begun(driver, time.monotonic() + timeout):
+            connection.exec_driver_sql("BEGIN IMMEDIATE")  # raises what is wrong as SQLAlchemy does
+    finally:
+        with suppress(sqlite3.Error):
+            driver.execute(f"PRAGMA busy_timeout={int(timeout * 1000)}")
+
+
+def _has_begun(driver: Any, until: float) -> bool:
+    """Begin as soon as nobody else writes; False if that is not so until a time of the monotonic clock, or fails."""
+    pause = _FIRST_WAIT
+    try:
+        driver.execute("PRAGMA busy_timeout=0")
         while True:
             try:
                 driver.execute("BEGIN IMMEDIATE")
-                return
+                return True
             except sqlite3.OperationalError as error:
                 if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() > until:
-                    break
+                    return False
             time.sleep(pause * _random.uniform(0.5, 1.0))  # so that two do not wait in step
             pause = min(1.5 * pause, _LONGEST_WAIT)
-        connection.exec_driver_sql("BEGIN IMMEDIATE")  # raises what SQLAlchemy makes of the error
-    finally:
-        driver.execute(f"PRAGMA busy_timeout={int(timeout * 1000)}")
+    except sqlite3.Error:
+        return False
 
 
 def postgresql(url: str, *, read_only: bool, timeout: float) -> Engine:

@@ -20,10 +20,8 @@ if TYPE_CHECKING:
     from nbflow.authoring.step import Step, step
     from nbflow.client.queue_client import QueueClient
     from nbflow.client.run import Run, runs
-    from nbflow.deploying.causes import started_by
     from nbflow.deploying.deployments import Deployment, deployments
     from nbflow.deploying.promoting import promote
-    from nbflow.deploying.triggers import emit
     from nbflow.model import errors
     from nbflow.model.errors import (
         NbflowError,
@@ -62,7 +60,6 @@ __all__ = [
     "configure",
     "current",
     "deployments",
-    "emit",
     "errors",
     "finish_order",
     "first",
@@ -81,7 +78,6 @@ __all__ = [
     "runs",
     "secret",
     "sleep",
-    "started_by",
     "step",
     "uuid",
     "wait",
@@ -108,9 +104,7 @@ _HOMES = {
     "nbflow.client.queue_client": ("QueueClient",),
     "nbflow.client.run": ("Run", "runs"),
     "nbflow.deploying.deployments": ("Deployment", "deployments"),
-    "nbflow.deploying.causes": ("started_by",),
     "nbflow.deploying.promoting": ("promote",),
-    "nbflow.deploying.triggers": ("emit",),
     "nbflow.queue.job": ("Job",),
     "nbflow.queue.options": ("Limit", "Unique"),
     "nbflow.queue.queue": ("Queue",),

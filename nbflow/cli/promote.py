@@ -170,7 +170,6 @@ def keep(
     days: Annotated[float | None, typer.Option("--days", metavar="N", help="Those of so many days.")] = None,
     every: Annotated[bool, typer.Option("--all", help="All of them again.")] = False,
     db: Db = None,
-    as_json: Json = False,
 ) -> None:
     """Tell, or set, which runs of a deployment are kept. The last one that succeeded always is.
 
@@ -184,9 +183,6 @@ def keep(
     if every or runs is not None or days is not None:
         deployment.keep(runs=runs, days=days)
     found = deployment.kept
-    if as_json:
-        print_json({"deployment": name, "keep": found})
-        return
     bounds = [f"the last {found['runs']:,}"] if "runs" in found else []
     bounds += [f"those of {found['days']:g} days"] if "days" in found else []
     typer.echo(f"Of the runs of {name}, {' and of these '.join(bounds) if bounds else 'all'} are kept.")

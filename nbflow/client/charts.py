@@ -99,20 +99,20 @@ class _Looks:
         tasks, _ = self._source.frame("tasks", Query(run=self._run.id, states=(State.READY.value,)))
         numbers = self._run._read(lambda connection: stored.next_numbers(connection, self._run.id))
         waiting = _numbered(tasks[tasks["ready_at"].notna()], numbers).drop(columns=["started_at", "finished_at"])
-        ended = self._ended(attempts, waiting)
+        ended = self._ended(attempts, waiting, since)
         more = [each.reindex(columns=list(ATTEMPTS)).astype(object) for each in (waiting, ended) if len(each)]
         if not more:
             return attempts
         return pd.concat([attempts.astype(object), *more], ignore_index=True).astype(_plain(attempts))
 
-    def _ended(self, attempts: pd.DataFrame, waiting: pd.DataFrame) -> pd.DataFrame:
+    def _ended(self, attempts: pd.DataFrame, waiting: pd.DataFrame, since: float | None) -> pd.DataFrame:
         """The tasks that waited and are over without another attempt, cancelled for instance."""
         waits = _keys(waiting)
         left = self._waited - waits - _keys(attempts)
         self._waited = waits | left  # what is begun and not seen yet will be seen at the next look
         if not left:
             return waiting.head(0)
-        tasks, _ = self._source.frame("tasks", Query(run=self._run.id))
+        tasks, _ = self._source.frame("tasks", Query(run=self._run.id, since=since))
         found = _numbered(tasks[tasks["finished_at"].notna()], dict(left)).drop(columns="started_at")
         self._waited -= _keys(found)
         return found

@@ -70,6 +70,7 @@ class QueueExecutor:
         self._lock = threading.RLock()
         self._changed = threading.Condition(self._lock)
         self._new: list[Work] = []
+        self._sending = 0  # how many of these, the first ones, are on their way to the database
         self._open: dict[str, Work] = {}  # by job
         self._tickets: dict[int, str] = {}
         self._cancelled: set[str] = set()
@@ -111,7 +112,7 @@ class QueueExecutor:
             job = self._tickets.get(ticket)
             if job is None:
                 return
-            unsent = next((work for work in self._new if work.ticket == ticket), None)
+            unsent = next((work for work in self._new[self._sending :] if work.ticket == ticket), None)
             if unsent is None:
                 self._cancelled.add(job)
             else:
@@ -185,15 +186,13 @@ class QueueExecutor:
             bell.close()
 
     def _round(self) -> None:
+        self._send_new()
         with self._lock:
-            new, self._new = self._new[:_PIECE], self._new[_PIECE:]
-            cancelled, self._cancelled = self._cancelled, set()
-        if new:
-            self._enqueue(new)
-            if self._new:
-                self._wake()  # the rest is next
+            cancelled = set(self._cancelled)
         if cancelled:
             self._broker.cancel(sorted(cancelled), "its run was cancelled")
+            with self._lock:
+                self._cancelled -= cancelled
         with self._lock:
             while self._open and not self._quiet and self._look() and not self._new:
                 pass
@@ -202,6 +201,25 @@ class QueueExecutor:
                 self._due = min((due for due in map(_due, self._open.values()) if due > now), default=math.inf)
             self._broker.tick()
         self._look_after_workers()
+
+    def _send_new(self) -> None:
+        """Put what is new on the queue. It is new until it is there: the database may be away, and be back later."""
+        with self._lock:
+            new = self._new[:_PIECE]
+            self._sending = len(new)
+        if not new:
+            return
+        try:
+            self._enqueue(new)
+        except StorageError:
+            with self._lock:
+                self._sending = 0
+            raise
+        with self._lock:
+            del self._new[: self._sending]
+            self._sending = 0
+            if self._new:
+                self._wake()  # the rest is next
 
     def _enqueue(self, works: Iterable[Work]) -> None:
         new: list[tuple[Work, NewJob]] = []

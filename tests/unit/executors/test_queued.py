@@ -1,9 +1,12 @@
 """The executor of the queue, where it differs from the others."""
 
+import sqlite3
 import time
+from contextlib import closing
 
 from sqlalchemy import event
 
+from nbflow import configure
 from nbflow.model.ports import Due, Inputs, Work
 from nbflow.model.records import RunRecord
 from nbflow.model.specs import StepSpec
@@ -60,3 +63,22 @@ def test_what_is_not_begun_in_time_expires_though_there_is_no_worker(bench_of):
         bench.error(late)
     )
     assert "step 'add' reached its deadline of 0.3 seconds" in str(bench.error(overdue))
+
+
+def test_what_could_not_be_put_on_the_queue_is_put_there_later_and_keeps_its_run(tmp_path, caplog, bench_of):
+    configure(db=f"sqlite:///{tmp_path / 'locked.db'}", lock_timeout=0.2)
+    bench = bench_of("queue")
+
+    def jobs_there():
+        with opened.database().read() as connection:
+            return jobs.of_run(connection, "run", [state.value for state in State])
+
+    with closing(sqlite3.connect(opened.database().file, isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        bench.submit(steps.add, 1, 2)
+        wait_until(lambda: "The queue cannot be reached" in caplog.text)
+        assert not bench.executor.quiesce()
+        other.execute("ROLLBACK")
+    wait_until(jobs_there)
+    assert len(jobs_there()) == 1
+    assert bench.executor.quiesce()

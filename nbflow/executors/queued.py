@@ -46,6 +46,34 @@ _KEEP = 86_400.0  # seconds that the job of a task is kept whose result the run 
 _log = logging.getLogger("nbflow")
 
 
+class _Workers:
+    """Looks after workers while tasks wait: buries dead ones, and says once that there are none."""
+
+    def __init__(self, database: Database, values: ValueStore) -> None:
+        self._database = database
+        self._values = values
+        self._buried = 0.0  # when dead ones were looked for
+        self._seen = time.monotonic()  # when there was one last
+
+    def look(self, tasks: int) -> None:
+        """Look, unless that was done just now. `tasks`: how many wait."""
+        now = time.monotonic()
+        if now - self._buried < _BURY:
+            return
+        self._buried = now
+        presence.bury(self._database, self._values, time.time())
+        with self._database.read() as connection:
+            alive = [worker for worker in queues.listed(connection) if worker.lease_until > time.time()]
+        if alive:
+            self._seen = now
+        elif now - self._seen > _LONELY:
+            self._seen = float("inf")
+            _log.warning(
+                "%d tasks wait on the queue, and no worker is running. Start one: nbflow worker --db %s",
+                tasks, self._database.url,
+            )  # fmt: skip
+
+
 class QueueExecutor:
     """Tasks as jobs on nbflow's own queue."""
 
@@ -79,10 +107,10 @@ class QueueExecutor:
         self._ending = False
         self._quiet = False
         self._bell, self._ring = os.pipe()
-        os.set_blocking(self._bell, False)
-        os.set_blocking(self._ring, False)
+        for end in (self._bell, self._ring):
+            os.set_blocking(end, False)
         self._takers: dict[str, taking.Taker] = {}  # by run
-        self._seen = self._buried = 0.0  # when there was a worker last, and when dead ones were looked for
+        self._workers = _Workers(self._database, values)
         self._due = math.inf  # when something is too late that has not begun
         self.wakes: int | None = None  # how often the run's own job was woken, as of the latest look
         attempt = context.current()
@@ -92,7 +120,6 @@ class QueueExecutor:
     def start(self, report: Callable[[Report], None]) -> None:
         """Begin; every report goes to `report`."""
         self._report = report
-        self._seen = time.monotonic()
         self._thread = threading.Thread(target=self._work, name="nbflow-queue", daemon=True)
         self._thread.start()
 
@@ -200,7 +227,8 @@ class QueueExecutor:
             with self._lock:
                 self._due = min((due for due in map(_due, self._open.values()) if due > now), default=math.inf)
             self._broker.tick()
-        self._look_after_workers()
+        if self._open:
+            self._workers.look(len(self._open))
 
     def _send_new(self) -> None:
         """Put what is new on the queue. It is new until it is there: the database may be away, and be back later."""
@@ -260,23 +288,6 @@ class QueueExecutor:
             with self._database.write() as connection:
                 jobs.taken(connection, [job for job, _ in ended], time.time() + _KEEP)
         return bool(ended)
-
-    def _look_after_workers(self) -> None:
-        now = time.monotonic()
-        if not self._open or now - self._buried < _BURY:
-            return
-        self._buried = now
-        presence.bury(self._database, self._values, time.time())
-        with self._database.read() as connection:
-            alive = [worker for worker in queues.listed(connection) if worker.lease_until > time.time()]
-        if alive:
-            self._seen = now
-        elif now - self._seen > _LONELY:
-            self._seen = float("inf")
-            _log.warning(
-                "%d tasks wait on the queue, and no worker is running. Start one: nbflow worker --db %s",
-                len(self._open), self._database.url,
-            )  # fmt: skip
 
     def _packer_of(self, spec: StepSpec) -> CallPacker:
         found = self._packers.get(id(spec))

@@ -205,7 +205,7 @@ class QueueExecutor:
                 except StorageError as error:
                     _log.warning("The queue cannot be reached, which is tried again: %s", error)
                     time.sleep(_LOOK)
-                taking.wait(self._bell, bell, _LOOK)
+                taking.wait(self._bell, bell, 0.0 if self._new else _LOOK)
         except Exception as error:  # whoever waits for a task has to learn of it
             _log.exception("The queue executor failed.")
             self._fail_all(error)
@@ -246,8 +246,6 @@ class QueueExecutor:
         with self._lock:
             del self._new[: self._sending]
             self._sending = 0
-            if self._new:
-                self._wake()  # the rest is next
 
     def _enqueue(self, works: Iterable[Work]) -> None:
         new: list[tuple[Work, NewJob]] = []

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-import os
 from collections.abc import Iterator
 from pathlib import Path
 
 import hypothesis
 import pytest
 
-from tests.servers import NoServerError, PostgresServer, S3Server
+from tests.servers import PostgresServer, S3Server, running
 
 # How long an example takes says more about the machine than about our code; `tests/bench` measures.
 hypothesis.settings.register_profile(
@@ -22,15 +21,8 @@ hypothesis.settings.load_profile("unhurried")
 @pytest.fixture(scope="session")
 def postgres_server() -> Iterator[PostgresServer]:
     """One PostgreSQL server for the session (for each process of pytest-xdist)."""
-    try:
-        server = PostgresServer()
-    except NoServerError as error:
-        if os.environ.get("CI"):
-            raise
-        pytest.skip(str(error))
-    server.start()
-    yield server
-    server.stop()
+    with running(PostgresServer) as server:
+        yield server
 
 
 @pytest.fixture
@@ -51,15 +43,8 @@ def db_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
 @pytest.fixture(scope="session")
 def s3_server() -> Iterator[S3Server]:
     """One S3 server for the session (for each process of pytest-xdist)."""
-    try:
-        server = S3Server()
-    except NoServerError as error:
-        if os.environ.get("CI"):
-            raise
-        pytest.skip(str(error))
-    server.start()
-    yield server
-    server.remove()
+    with running(S3Server) as server:
+        yield server
 
 
 @pytest.fixture

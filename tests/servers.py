@@ -11,7 +11,12 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import TypeVar
+
+import pytest
 
 _DEADLINE = 30.0  # seconds for a server to answer
 _FAST = ("fsync=off", "synchronous_commit=off", "full_page_writes=off", "max_connections=200")
@@ -125,21 +130,19 @@ class S3Server:
         wait_until(self._answers)
         return self
 
-    def stop(self) -> None:
-        """End the server; its files stay."""
-        if self._process is not None:
-            self._process.kill()
-            self._process.wait()
-            self._process = None
+    def restart(self) -> None:
+        """End the server and start it anew on its files."""
+        self._end()
+        self.start()
 
-    def remove(self) -> None:
+    def stop(self) -> None:
         """End the server and remove its files."""
-        self.stop()
+        self._end()
         shutil.rmtree(self._folder, ignore_errors=True)
 
     def make_older(self, seconds: float) -> None:
         """Have everything been written so much earlier."""
-        self.stop()  # it remembers what it has seen
+        self._end()  # it remembers what it has seen
         for path in (self._folder / "data").rglob("*"):
             written = path.stat().st_mtime - seconds
             os.utime(path, (written, written))
@@ -154,6 +157,12 @@ class S3Server:
         address = f"http://127.0.0.1:{self.port}"
         fsspec.filesystem("s3", key=self.key, secret=self.secret, endpoint_url=address).mkdir(name)
         return name
+
+    def _end(self) -> None:
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
+            self._process = None
 
     def _answers(self) -> bool:
         try:
@@ -208,6 +217,25 @@ class RedisServer:
                 return connection.recv(1) in b"+-"  # pong, or that a password is wanted
         except ConnectionError:
             return False
+
+
+Server = TypeVar("Server", PostgresServer, S3Server, RedisServer)
+
+
+@contextmanager
+def running(make: Callable[[], Server]) -> Iterator[Server]:
+    """A server that runs meanwhile. Where there can be none the test is skipped; in CI it fails."""
+    try:
+        server = make()
+    except NoServerError as error:
+        if os.environ.get("CI"):
+            raise
+        pytest.skip(str(error))
+    server.start()
+    try:
+        yield server
+    finally:
+        server.stop()
 
 
 def free_port() -> int:

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from nbflow import Queue, configure
+from tests.acceptance.kernel_session import Session
 from tests.acceptance.workers import WorkerProcess
 
 
@@ -100,3 +101,19 @@ def start_worker(db_url: str) -> Iterator[Callable[..., WorkerProcess]]:
     yield start
     for worker in started:
         worker.kill()
+
+
+@pytest.fixture(scope="module")
+def kernel(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Session]:
+    """A kernel with nbflow loaded, and the empty notebook that is open in it."""
+    opened = Session(tmp_path_factory.mktemp("kernel"))
+    opened.cell("%load_ext nbflow", page=False)
+    yield opened
+    opened.close()
+
+
+@pytest.fixture
+def session(kernel: Session) -> Session:
+    """The module's kernel, as if nothing had been typed yet."""
+    kernel.clear()
+    return kernel

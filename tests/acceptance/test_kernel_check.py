@@ -2,26 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
-import pytest
-
 from tests.acceptance.kernel_session import Session
-
-
-@pytest.fixture(scope="module")
-def kernel(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Session]:
-    opened = Session(tmp_path_factory.mktemp("check"))
-    opened.cell("%load_ext nbflow", page=False)
-    yield opened
-    opened.close()
-
-
-@pytest.fixture
-def session(kernel: Session) -> Session:
-    kernel.clear()
-    return kernel
 
 
 def told(session: Session) -> str:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
 
 from tests.acceptance.kernel_session import Session
@@ -16,21 +14,12 @@ STEPS = (
 MENDED = "%%step shares\nshares = [8 / v for v in values if v]\nprint(shares)"
 
 
-@pytest.fixture(scope="module")
-def kernel(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Session]:
-    opened = Session(tmp_path_factory.mktemp("debug"))
-    opened.cell("%load_ext nbflow", page=False)
-    yield opened
-    opened.close()
-
-
 @pytest.fixture
-def session(kernel: Session) -> Session:
+def session(session: Session) -> Session:
     """A notebook of which the second step has failed in `run`."""
-    kernel.clear()
-    kernel.type(*STEPS)
-    kernel.flow("run", into="run")
-    return kernel
+    session.type(*STEPS)
+    session.flow("run", into="run")
+    return session
 
 
 def attempts(session: Session, run: str = "again") -> dict[str, int]:

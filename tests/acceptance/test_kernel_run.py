@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
 from pathlib import Path
 
 import nbformat
@@ -12,20 +11,6 @@ from nbclient import NotebookClient
 
 from tests.acceptance.kernel_session import ROOT, Session
 from tests.servers import wait_until
-
-
-@pytest.fixture(scope="module")
-def kernel(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Session]:
-    opened = Session(tmp_path_factory.mktemp("run"))
-    opened.cell("%load_ext nbflow", page=False)
-    yield opened
-    opened.close()
-
-
-@pytest.fixture
-def session(kernel: Session) -> Session:
-    kernel.clear()
-    return kernel
 
 
 @pytest.mark.parametrize("executor", ["serial", "threads", "processes"])

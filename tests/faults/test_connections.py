@@ -6,6 +6,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -18,7 +19,7 @@ from nbflow.storage.database import Database, open_database
 from nbflow.storage.writer import Writer
 from tests.faults.kill_flow import LOG, note
 from tests.proxy import CuttingProxy
-from tests.servers import NoServerError, PostgresServer, wait_until
+from tests.servers import PostgresServer, running, wait_until
 from tests.unit.storage import records
 
 pytestmark = pytest.mark.postgres
@@ -106,12 +107,8 @@ def hurt() -> int:
 @pytest.fixture(scope="module")
 def durable_server() -> Iterator[PostgresServer]:
     """A server that may be killed: the one of the session loses what it has just committed."""
-    try:
-        server = PostgresServer(durable=True).start()
-    except NoServerError as error:
-        pytest.skip(str(error))
-    yield server
-    server.stop()
+    with running(partial(PostgresServer, durable=True)) as server:
+        yield server
 
 
 @pytest.fixture

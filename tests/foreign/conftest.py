@@ -14,7 +14,7 @@ import redis
 
 from nbflow.client.columns import COLUMNS
 from nbflow.client.sources import Query
-from tests.servers import NoServerError, RedisServer
+from tests.servers import RedisServer, running
 
 ROOT = Path(__file__).parents[2]
 
@@ -22,15 +22,8 @@ ROOT = Path(__file__).parents[2]
 @pytest.fixture(scope="session")
 def redis_server() -> Iterator[RedisServer]:
     """A Redis server, empty at first."""
-    try:
-        server = RedisServer()
-    except NoServerError as error:
-        if os.environ.get("CI"):
-            raise
-        pytest.skip(str(error))
-    server.start()
-    yield server
-    server.stop()
+    with running(RedisServer) as server:
+        yield server
 
 
 @pytest.fixture(scope="session")

@@ -218,8 +218,7 @@ def test_an_answer_that_was_lost_does_no_harm(s3_url: str, proxy: CuttingProxy):
 def test_a_server_that_was_started_again_still_has_everything(s3_url: str, s3_server: S3Server):
     store = open_store(s3_url)
     store.write(NAME, [b"content"])
-    s3_server.stop()
-    s3_server.start()
+    s3_server.restart()
     assert bytes(store.read(NAME)) == b"content"
 
 

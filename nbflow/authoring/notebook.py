@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import functools
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -25,6 +26,7 @@ from nbflow.model.records import LogRecord
 from nbflow.model.specs import FlowSpec
 from nbflow.views.graph import Picture
 
+_AT_HAND = 8  # results of tasks that are not read again for each of their names
 _REFERENCE = "nbflow.authoring.notebook:from_notebook@"
 
 
@@ -159,7 +161,7 @@ class FinalValues:
 
     def bind(self, fetch: Callable[[str], CellValues]) -> Mapping[str, Any]:
         """The values themselves, each loaded when it is looked at; `fetch` returns the result of the task of a key."""
-        return _Values(self.tasks, fetch)
+        return _Values(self.tasks, functools.lru_cache(maxsize=_AT_HAND)(fetch))
 
     def load_into(self, names: dict[str, Any], fetch: Callable[[str], CellValues]) -> list[str]:
         """Bind the values in a namespace, such as a kernel's; functions and classes then belong to it.

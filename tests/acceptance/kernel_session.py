@@ -96,11 +96,12 @@ class Session:
         self._save()
 
     def clear(self) -> None:
-        """Begin anew in the same kernel, where nbflow is loaded: an empty page, no variables and no history."""
+        """Begin anew in the same kernel, where nbflow is loaded: an empty page, no variables, history or scratch."""
         self.cells.clear()
         self._save()
         self._run("%reset -f", None)
         self._run("%load_ext nbflow\nget_ipython()._nbflow_magics.history.executed.clear()", None)
+        self._run("get_ipython()._nbflow_magics.flow._scratch = None", None)
 
     def value(self, expression: str) -> Any:
         """The value of an expression in the kernel, as JSON tells it; leaves no variable there."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib.machinery
 import importlib.util
+import operator
 import os
 import pickle
 import site
@@ -42,7 +43,7 @@ class _Finder:
     def find_spec(name: str, path: Any = None, target: Any = None) -> Any:
         spec = importlib.machinery.PathFinder.find_spec(name, path, target)
         origin = spec.origin if spec is not None else None
-        if spec is None or origin is None or not _is_source(origin) or _is_installed(os.path.abspath(origin)):
+        if spec is None or origin is None or not _is_users(origin):
             return None
         return importlib.util.spec_from_file_location(
             name, origin, loader=_Loader(name, origin), submodule_search_locations=spec.submodule_search_locations
@@ -87,19 +88,26 @@ def _forget(top: str) -> None:
 
 def _users_own() -> dict[str, types.ModuleType]:
     """Modules that are not installed; those with compiled parts can be loaded once only, and stay."""
-    loaded = {name: module for name, module in list(sys.modules.items()) if name != "__main__"}
-    origins = {name: getattr(getattr(module, "__spec__", None), "origin", None) for name, module in loaded.items()}
-    tops = {
-        name
-        for name, origin in origins.items()
-        if "." not in name and _is_source(origin) and not _is_installed(os.path.abspath(str(origin)))
-    }
+    loaded = list(sys.modules.items())
+    tops = {name for name, module in loaded if "." not in name and name != "__main__" and _is_users(_origin(module))}
+    found = {name: module for name, module in loaded if name.partition(".")[0] in tops} if tops else {}
+    origins = {name: _origin(module) for name, module in found.items()}
     compiled = {
-        name.partition(".")[0]
-        for name, origin in origins.items()
-        if name.partition(".")[0] in tops and isinstance(origin, str) and not _is_source(origin)
+        name.partition(".")[0] for name, origin in origins.items() if origin is not None and not _is_source(origin)
     }
-    return {name: module for name, module in loaded.items() if name.partition(".")[0] in tops - compiled}
+    return {name: module for name, module in found.items() if name.partition(".")[0] not in compiled}
+
+
+def _origin(module: types.ModuleType) -> str | None:
+    """Where a module was loaded from, as far as it says."""
+    origin = getattr(getattr(module, "__spec__", None), "origin", None)
+    return origin if isinstance(origin, str) else None
+
+
+def _is_users(origin: str | None) -> bool:
+    if origin is None or not _is_source(origin):
+        return False
+    return not _is_installed(origin if os.path.isabs(origin) else os.path.abspath(origin))
 
 
 def _is_stale(module: types.ModuleType, state: dict[str, Any]) -> bool:
@@ -136,14 +144,14 @@ def _known_by(value: Any) -> Any:
         return id(value)
 
 
-def _is_source(origin: Any) -> bool:
+def _is_source(origin: object) -> bool:
     return isinstance(origin, str) and origin.endswith(".py")
 
 
 @cache
 def _is_installed(path: str) -> bool:
     places = {*sysconfig.get_paths().values(), *site.getsitepackages(), site.getusersitepackages(), sys.base_prefix}
-    return path.startswith((_OWN, *(os.path.join(place, "") for place in places)))
+    return os.path.normpath(path).startswith((_OWN, *(os.path.join(place, "") for place in places)))
 
 
 @contextmanager
@@ -161,10 +169,15 @@ def kept() -> Iterator[None]:
                 del sys.modules[name]  # it may have been patched, and whoever imports it next shall not see that
         for name, (module, held) in before.items():
             now = vars(module)
-            if name != "__main__" and (len(now) != len(held) or any(now.get(key) is not held[key] for key in held)):
+            if name != "__main__" and not _same(now, held):
                 now.update(held)
                 for key in [key for key in now if key not in held and _is_patch(name, key, now[key])]:
                     del now[key]
+
+
+def _same(now: dict[str, Any], held: dict[str, Any]) -> bool:
+    """Whether two namespaces hold the very same objects, in the same order."""
+    return len(now) == len(held) and all(map(operator.is_, now.values(), held.values())) and list(now) == list(held)
 
 
 def _is_patch(module: str, name: str, value: Any) -> bool:

@@ -9,11 +9,9 @@ from __future__ import annotations
 import json
 import logging
 import math
-import os
 import threading
 import time
 from collections.abc import Callable, Iterable
-from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from nbflow import settings as settings_module
@@ -31,6 +29,7 @@ from nbflow.running.attempt import error_record, never_begun
 from nbflow.running.echo import echo
 from nbflow.running.interrupt import GRACE
 from nbflow.storage import bells, jobs, opened, queues, runs
+from nbflow.storage.wakeup import Wakeup
 
 if TYPE_CHECKING:
     from nbflow.model.ports import Clock
@@ -106,9 +105,7 @@ class QueueExecutor:
         self._thread: threading.Thread | None = None
         self._ending = False
         self._quiet = False
-        self._bell, self._ring = os.pipe()
-        for end in (self._bell, self._ring):
-            os.set_blocking(end, False)
+        self._wakeup: Wakeup | None = None  # of the thread
         self._takers: dict[str, taking.Taker] = {}  # by run
         self._workers = _Workers(self._database, values)
         self._due = math.inf  # when something is too late that has not begun
@@ -120,7 +117,8 @@ class QueueExecutor:
     def start(self, report: Callable[[Report], None]) -> None:
         """Begin; every report goes to `report`."""
         self._report = report
-        self._thread = threading.Thread(target=self._work, name="nbflow-queue", daemon=True)
+        self._wakeup = Wakeup()
+        self._thread = threading.Thread(target=self._work, args=(self._wakeup,), name="nbflow-queue", daemon=True)
         self._thread.start()
 
     def submit(self, work: Work) -> None:
@@ -196,7 +194,7 @@ class QueueExecutor:
 
     # --- the thread ----------------------------------------------------------------------------------------------
 
-    def _work(self) -> None:
+    def _work(self, wakeup: Wakeup) -> None:
         bell = bells.listen(self._database, bells.NEWS)
         try:
             while not self._ending:
@@ -205,12 +203,13 @@ class QueueExecutor:
                 except StorageError as error:
                     _log.warning("The queue cannot be reached, which is tried again: %s", error)
                     time.sleep(_LOOK)
-                taking.wait(self._bell, bell, 0.0 if self._new else _LOOK)
+                wakeup.wait(bell, 0.0 if self._new else _LOOK)
         except Exception as error:  # whoever waits for a task has to learn of it
             _log.exception("The queue executor failed.")
             self._fail_all(error)
         finally:
             bell.close()
+            wakeup.close()
 
     def _round(self) -> None:
         self._send_new()
@@ -321,8 +320,8 @@ class QueueExecutor:
             self._finish(job, losses.end(work, State.FAILED, problem, self._clock.time()))
 
     def _wake(self) -> None:
-        with suppress(OSError):
-            os.write(self._ring, b"!")
+        if self._wakeup is not None:
+            self._wakeup.wake()
 
 
 def _queue_of(database: Database, job: str | None) -> str | None:

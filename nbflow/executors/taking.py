@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import os
-import select
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from typing import NamedTuple
 
 from nbflow.model.jobs import JobRecord
 from nbflow.model.ports import Finished, Output, Progress, Report, Started, Work
 from nbflow.model.records import AttemptRecord, ErrorRecord, LogRecord, StoredValue
 from nbflow.model.states import State
-from nbflow.storage import attempts, bells, jobs, logs
+from nbflow.storage import attempts, jobs, logs
 from nbflow.storage.connection import Connection
 from nbflow.values.store import ValueStore
 
@@ -109,14 +106,3 @@ class Taker:
         self._started.discard(job)
         self._told.pop(job, None)
         self._lines.pop(job, None)
-
-
-def wait(own: int, bell: bells.Bell, seconds: float) -> None:
-    """Wait for a byte in one's own pipe or a ring of a bell."""
-    descriptor = bell.fileno()
-    rung = select.select([own, *([descriptor] if descriptor >= 0 else [])], [], [], seconds)[0]
-    if own in rung:
-        with suppress(BlockingIOError):
-            os.read(own, 65_536)
-    if descriptor in rung:
-        bell.clear()

@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import logging
-import select
-import socket
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import suppress
 
 from nbflow.model.errors import (
     DatabaseCorruptError,
@@ -28,6 +25,7 @@ from nbflow.running.stopping import on_signals
 from nbflow.storage import bells, retention, schedules
 from nbflow.storage.connection import Connection
 from nbflow.storage.database import Database
+from nbflow.storage.wakeup import Wakeup
 from nbflow.values.store import ValueStore
 
 _log = logging.getLogger("nbflow")
@@ -50,7 +48,7 @@ class Scheduler:
         self._clock: Clock = clock or SystemClock()
         self._broker = Broker(database, values, self._clock)
         self._stopping = threading.Event()
-        self._ring: socket.socket | None = None  # wakes it while it runs
+        self._wakeup: Wakeup | None = None  # while it runs
         self._swept = 0.0
         self.fired = 0  # jobs that it has enqueued
         self.looked_at = 0.0  # when it last looked for what is due, and could
@@ -58,9 +56,8 @@ class Scheduler:
     def stop(self) -> None:
         """End soon. Callable from any thread, and from a handler of a signal."""
         self._stopping.set()
-        if self._ring is not None:
-            with suppress(OSError):  # closed: it has ended
-                self._ring.send(b"!")
+        if self._wakeup is not None:
+            self._wakeup.wake()
 
     def run(self, ready: Callable[[], None] = lambda: None) -> int:
         """Work until stopped; returns how many jobs were enqueued. Outlives a database that is away for a while.
@@ -69,16 +66,16 @@ class Scheduler:
         and SignatureError if a schedule was defined with another key: it is this scheduler that is wrong then.
         """
         heard = bells.listen(self._database, bells.SCHEDULES)
-        woken, self._ring = socket.socketpair()
+        self._wakeup = Wakeup()
         try:
-            with woken, self._ring:
-                ready()
-                self._loop(heard, woken)
+            ready()
+            self._loop(heard, self._wakeup)
         finally:
+            self._wakeup.close()
             heard.close()
         return self.fired
 
-    def _loop(self, heard: bells.Bell, woken: socket.socket) -> None:
+    def _loop(self, heard: bells.Bell, wakeup: Wakeup) -> None:
         pause = _LOOK
         while not self._stopping.is_set():
             try:
@@ -90,10 +87,7 @@ class Scheduler:
                 _log.warning("The scheduler tries again in %.0f seconds: %s", pause, error)
                 until = self._clock.time() + pause
                 pause = min(2 * pause, _LONGEST_PAUSE)
-            descriptors = [woken.fileno(), *([heard.fileno()] if heard.fileno() >= 0 else [])]
-            rung = select.select(descriptors, [], [], max(0.0, until - self._clock.time()))[0]
-            if len(rung) > (descriptors[0] in rung):
-                heard.clear()
+            wakeup.wait(heard, until - self._clock.time())
 
     def _look(self) -> float:
         """Do what is due; returns when to look again."""

@@ -10,7 +10,6 @@ import json
 import logging
 import math
 import os
-import select
 import time
 from collections import deque
 from collections.abc import Callable
@@ -37,6 +36,7 @@ from nbflow.storage import bells, jobs, queues
 from nbflow.storage import gates as stored_gates
 from nbflow.storage.connection import Connection
 from nbflow.storage.database import Database
+from nbflow.storage.wakeup import Wakeup
 from nbflow.values.store import ValueStore
 
 _log = logging.getLogger("nbflow")
@@ -87,9 +87,7 @@ class Worker:
         self._options = options
         self._ledger = Ledger()
         self._inbox: deque[Report] = deque()
-        self._bell, self._ring = os.pipe()
-        os.set_blocking(self._bell, False)
-        os.set_blocking(self._ring, False)
+        self._wakeup = Wakeup()
         self._handed_back = 0  # at which degree of stopping that was done
         self._stopping = 0  # 1: claim nothing more; 2: end what runs
         self._pool = ProcessPool(
@@ -220,13 +218,7 @@ class Worker:
             until = min(until, now + _PATIENCE)
         elif news or self._ledger.starts_untold():
             until = min(until, now + _GATHER)
-        descriptors = [self._bell, *([heard.fileno()] if heard.fileno() >= 0 else [])]
-        rung = select.select(descriptors, [], [], max(0.0, until - now))[0]
-        if self._bell in rung:
-            with suppress(BlockingIOError):
-                os.read(self._bell, 65_536)
-        if len(rung) > (self._bell in rung):
-            heard.clear()
+        if self._wakeup.wait(heard, until - now):
             self._more = self._heard = True
             self._next["orders"] = 0.0
         if time.time() >= self._next.get("due", 0.0):
@@ -244,8 +236,7 @@ class Worker:
             self._wake()
 
     def _wake(self) -> None:
-        with suppress(OSError):  # it has been rung often enough, or the worker has ended
-            os.write(self._ring, b"!")
+        self._wakeup.wake()
 
     # --- chores --------------------------------------------------------------------------------------------------
 
@@ -321,9 +312,7 @@ class Worker:
             with bells.ringing(self._database, bells.JOBS, bells.NEWS) as connection:
                 self._lease.give_up(connection, self.done)
         self._lease.close()
-        for descriptor in (self._ring, self._bell):
-            self._ring = -1  # before it is closed, as a signal may want to ring it
-            os.close(descriptor)
+        self._wakeup.close()
 
 
 def _environment(database: Database, values: ValueStore) -> dict[str, str]:

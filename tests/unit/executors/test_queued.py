@@ -4,6 +4,7 @@ import sqlite3
 import time
 from contextlib import closing
 
+import psutil
 from sqlalchemy import event
 
 from nbflow import configure
@@ -82,3 +83,13 @@ def test_what_could_not_be_put_on_the_queue_is_put_there_later_and_keeps_its_run
     wait_until(jobs_there)
     assert len(jobs_there()) == 1
     assert bench.executor.quiesce()
+
+
+def test_an_executor_leaves_no_file_open(bench_of):
+    """The child of a worker makes one for each flow that it runs, thousands in its life."""
+    process = psutil.Process()
+    bench_of("queue").__exit__()  # opens the database, which stays open
+    before = process.num_fds()
+    for _ in range(5):
+        bench_of("queue").__exit__()
+    assert process.num_fds() == before

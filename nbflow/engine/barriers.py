@@ -150,19 +150,22 @@ class Waiting:
                     action()
                 if due or (executor.inline and _help(executor, done)):
                     continue
-                self._sleep(waiter, once)
+                self._sleep(waiter, once, executor)
                 if once is not None:
                     return
         finally:
             with self._lock:
                 self._waiters.discard(waiter)
 
-    def _sleep(self, waiter: Waiter, seconds: float | None) -> None:
+    def _sleep(self, waiter: Waiter, seconds: float | None, executor: Executor) -> None:
         """Wait until the waiter is called; on a worker the place is lent to other jobs, and the run may be left."""
         attempt = context.current()
-        with attempt.waiting() if attempt is not None and attempt.job is not None else nullcontext():
-            patience = self.suspender.patience if self.suspender is not None else None
-            times = [time for time in (patience, seconds) if time is not None]
+        on_worker = attempt is not None and attempt.job is not None
+        if on_worker and hasattr(executor, "sent"):
+            executor.sent()  # else the place would be taken by what came later than its tasks
+        with attempt.waiting() if attempt is not None and on_worker else nullcontext():
+            pause = self.suspender.pause if self.suspender is not None else None
+            times = [time for time in (pause, seconds) if time is not None]
             called = waiter.event.wait(min(times) if times else None)
             if called:  # else it may be called just now
                 waiter.event.clear()

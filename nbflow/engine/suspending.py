@@ -5,9 +5,15 @@ from __future__ import annotations
 import threading
 from typing import TYPE_CHECKING
 
+from nbflow.running import context
+
 if TYPE_CHECKING:
     from nbflow.engine.advance import Engine
     from nbflow.model.ports import Executor
+
+
+_CROWDED = 0.2  # seconds without any news after which a run is left where many wait
+_LOOK = 0.5  # seconds between looks whether many wait
 
 
 class Suspended(BaseException):
@@ -24,9 +30,20 @@ class Suspender:
     """Decides whether a run may be suspended."""
 
     def __init__(self, engine: Engine, patience: float) -> None:
-        self.patience = patience  # seconds without any news
+        self._patience = patience  # seconds without any news
         self._engine = engine
         self._considering = threading.Lock()
+
+    @property
+    def patience(self) -> float:
+        """Seconds without any news after which the run is left; few if the worker has too many that wait."""
+        attempt = context.current()
+        return min(self._patience, _CROWDED) if attempt is not None and attempt.crowded else self._patience
+
+    @property
+    def pause(self) -> float:
+        """Seconds after which to consider it again."""
+        return min(self.patience, _LOOK)
 
     def consider(self) -> None:
         """Suspend the run if all of it waits for what goes on without this process."""

@@ -39,6 +39,7 @@ if TYPE_CHECKING:
 
 _LOOK = 0.5  # seconds after which it looks without being told
 _BURY = 2.0  # seconds between looks for dead workers
+_SENT = 1.0  # seconds that a flow waits for its tasks to be on the queue before it lends its place
 _LONELY = 5.0  # seconds without any worker after which it says so
 _PIECE = 1_000  # tasks that are put on the queue in one transaction
 _KEEP = 86_400.0  # seconds that the job of a task is kept whose result the run has taken
@@ -112,7 +113,7 @@ class QueueExecutor:
         self.wakes: int | None = None  # how often the run's own job was woken, as of the latest look
         attempt = context.current()
         self._waker = attempt.job if attempt is not None else None
-        self._queue = _queue_of(self._database, self._waker) or settings_module.current().queue
+        self._standing = _standing(self._database, self._waker)
 
     def start(self, report: Callable[[Report], None]) -> None:
         """Begin; every report goes to `report`."""
@@ -178,6 +179,11 @@ class QueueExecutor:
         """Remove the jobs of a run whose results are all on record."""
         with self._database.write() as connection:
             jobs.delete_of_run(connection, run)
+
+    def sent(self) -> None:
+        """Return when all that was submitted is on the queue, or after a while if the database is away."""
+        with self._lock:
+            self._changed.wait_for(lambda: not self._new, _SENT)
 
     def quiesce(self) -> bool:
         """Look once more; if nothing has happened, report nothing until `go_on`, so that the run can be suspended."""
@@ -245,13 +251,14 @@ class QueueExecutor:
         with self._lock:
             del self._new[: self._sending]
             self._sending = 0
+            self._changed.notify_all()
 
     def _enqueue(self, works: Iterable[Work]) -> None:
         new: list[tuple[Work, NewJob]] = []
         for work in works:
             try:
                 payload = self._packer_of(work.spec).seal(work.inputs, work.key)
-                new.append((work, NewJob(_record(work, payload, self._queue, self._waker))))
+                new.append((work, NewJob(_record(work, payload, self._standing, self._waker))))
             except Exception as error:  # the function cannot go to another process
                 self._finish(_name(work), losses.end(work, State.FAILED, error, self._clock.time()))
         if not new:
@@ -324,19 +331,24 @@ class QueueExecutor:
             self._wakeup.wake()
 
 
-def _queue_of(database: Database, job: str | None) -> str | None:
-    """The queue that the job of a run is on: its steps go where it goes."""
-    if job is None or not job.startswith(run_job("")):
-        return None
+def _standing(database: Database, job: str | None) -> jobs.Standing:
+    """Where the tasks of a run stand: with its own job, before all runs that came later, so that few are open at once.
+
+    If they stood where they came, a hundred runs would all have begun before the first task of the first one.
+    """
+    usual = jobs.Standing(settings_module.current().queue, 0, STAMPS.next()[0])
+    if job is None:
+        return usual
     with database.read() as connection:
-        return jobs.queue_of(connection, job)
+        found = jobs.standing(connection, job) or usual
+    return found if job.startswith(run_job("")) else found._replace(queue=usual.queue)  # some job that runs a flow
 
 
 def _name(work: Work) -> str:
     return task_job(work.run, work.seq, work.attempt)
 
 
-def _record(work: Work, payload: bytes, queue: str, waker: str | None) -> JobRecord:
+def _record(work: Work, payload: bytes, standing: jobs.Standing, waker: str | None) -> JobRecord:
     """The job that an attempt is."""
     spec = work.spec
     policy: dict[str, Any] = {"key": work.key, "losses": 0}
@@ -346,7 +358,7 @@ def _record(work: Work, payload: bytes, queue: str, waker: str | None) -> JobRec
     due = _due(work)
     now = time.time()
     values: dict[str, Any] = dict.fromkeys(JobRecord._fields) | {
-        "id": _name(work), "queue": spec.queue or queue, "priority": 0, "place": STAMPS.next()[0], "state": "ready",
+        **standing._asdict(), "id": _name(work), "queue": spec.queue or standing.queue, "state": "ready",
         "name": spec.name, "kind": "task", "payload": payload, "policy": json.dumps(policy), "timeout": work.timeout,
         "soft_timeout": work.soft_timeout, "expires_at": due if due < math.inf else None, "waiting": 0,
         "attempt": work.attempt - 1, "marks": int(Mark.WAKES) if waker is not None else 0, "waker": waker, "run":

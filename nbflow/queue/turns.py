@@ -13,7 +13,7 @@ from nbflow.model.ports import Again, Due, Finished
 from nbflow.model.records import AttemptRecord, ErrorRecord, LogRecord
 from nbflow.model.states import State
 from nbflow.queue import gates, overdue
-from nbflow.queue.broker import FRONT, STAMPS, before_all
+from nbflow.queue.broker import STAMPS
 from nbflow.queue.calls import Needed
 from nbflow.queue.consequences import Consequences, Ended
 from nbflow.queue.ledger import (
@@ -138,11 +138,11 @@ class Turn:
         self.freed = True
 
     def _put_back(self, each: InHand, *, uncounted: bool = False, lost: bool = False) -> None:
-        job = each.job
-        jobs.put_back(self._connection, [job.id], place_shift=FRONT, uncounted=uncounted, lost=lost)
+        job = each.job  # its place among others is that of before: it is older than all that came since
+        jobs.put_back(self._connection, [job.id], uncounted=uncounted, lost=lost)
         if job.gates:
             jobs.postpone(self._connection, job.id, None)
-            self._line_up(each, before_all(job.place))
+            self._line_up(each, job.place)
         self.freed = True
 
     def _line_up(self, each: InHand, place: int) -> None:
@@ -180,15 +180,22 @@ class Turn:
         """Do what the time brings."""
         self._follow.tick()
 
-    def claim(self, wanted: Wanted, most: int) -> list[Claim]:
-        """Take up to `most` jobs, those of the most urgent queue first."""
+    def claim(self, wanted: Wanted, free: int, ahead: int) -> list[Claim]:
+        """Take as many jobs as there are places free, and so many ahead, those of the most urgent queue first.
+
+        Flow functions are not taken ahead: they are never as short as those that it is done for.
+        """
         found: list[ClaimedJob] = []
         for queue in [_personal(self._worker), *queues.everything(self._connection)]:
-            count = min(most - len(found), wanted(queue))
+            count = min(free + ahead - len(found), wanted(queue))
             if queue.paused or count <= 0:
                 continue
-            found += jobs.claim(self._connection, self._worker, queue.name, count)
-            if len(found) >= most:
+            at_once = min(count, max(0, free - len(found)))
+            mine = jobs.claim(self._connection, self._worker, queue.name, at_once) if at_once else []
+            if len(mine) == at_once < count:
+                mine += jobs.claim(self._connection, self._worker, queue.name, count - at_once, flows=False)
+            found += mine
+            if len(found) >= free + ahead:
                 break
         claimed = len(found)
         found = self._readable(self._not_revoked(found))

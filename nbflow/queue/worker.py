@@ -46,6 +46,7 @@ _GATHER = 0.1  # seconds that output and progress wait for more
 _ENOUGH = 256  # reports that are worth a commit
 _PATIENCE = 0.02  # seconds that an end waits for others while the children are busy
 _SWEEP = 60.0  # seconds
+_FEW = 2  # flows that may wait in children of their own, however few run at once
 _MOST = 500  # jobs claimed at a time
 
 
@@ -92,13 +93,14 @@ class Worker:
         self._stopping = 0  # 1: claim nothing more; 2: end what runs
         self._pool = ProcessPool(
             workers=self.concurrency, values=values, clock=SystemClock(), most_tasks=options.max_tasks, gather=True,
-            watch=True,
+            watch=True, most_waiting=max(_FEW, self.concurrency),
             environment=_environment(database, values),
         )  # fmt: skip
         self._memory = MemoryWatch(self._pool, options.max_memory_percent, options.memory)
         self._heard = True  # whether somebody may have changed what is due when
         self._wake_at = 1  # reports that are worth waking up for
-        self._more = True  # whether there may be jobs to claim
+        self._more = True  # whether there may be jobs to claim for places that are free
+        self._more_ahead = True  # and such as can be claimed ahead
         self.done = 0  # jobs that ended
         self._lease = Lease(database, self._pool, self.id, options.lease)
         self._next: dict[str, float] = {}  # what is due when
@@ -137,7 +139,7 @@ class Worker:
     def _finished(self) -> bool:
         if self._ledger or self._inbox:
             return False
-        return self._stopping > 0 or (self._options.burst and not self._more)
+        return self._stopping > 0 or (self._options.burst and not self._more and not self._more_ahead)
 
     def _step(self) -> None:
         """Do all that can be done now."""
@@ -147,12 +149,13 @@ class Worker:
             self._read()
             now = time.time()
             self._chores(now)
-            room = self._room()
+            free, ahead = self._room()
             news = self._ledger.news(now)
             is_due = now >= self._next.get("due", math.inf)  # also if there is no room: what is late has to end
-            if not (self._worth_a_turn(news, now) or (room and self._more) or is_due):
+            claims = (free and self._more) or (ahead and self._more_ahead)
+            if not (self._worth_a_turn(news, now) or claims or is_due):
                 return
-            self._turn(now, room)
+            self._turn(now, free, ahead)
 
     def _worth_a_turn(self, news: News, now: float) -> bool:
         """Whether to tell what happened now; while the children have enough to do, more of it may share a commit."""
@@ -164,14 +167,18 @@ class Worker:
         self._tell_at = now + _GATHER
         return True
 
-    def _room(self) -> int:
-        """How many jobs could be claimed now."""
-        places = self._pool.places() * (1 + _AHEAD * self._pool.ahead)
-        return 0 if self._stopping else min(_MOST, max(0, places - len(self._ledger)))
+    def _room(self) -> tuple[int, int]:
+        """How many jobs could be claimed now: for places that are free, and ahead."""
+        if self._stopping:
+            return 0, 0
+        free = self._pool.places() - len(self._ledger)
+        ahead = self.concurrency * _AHEAD * self._pool.ahead + min(0, free)
+        return min(_MOST, max(0, free)), min(_MOST, max(0, ahead))
 
-    def _turn(self, now: float, room: int) -> None:
+    def _turn(self, now: float, free: int, ahead: int) -> None:
         ledger, options = self._ledger, self._options
         news = ledger.news(now)
+        room = free + ahead
         wanted = allowed(options.queues, options.exclude, ledger.per_queue, room)
 
         def act(connection: Connection) -> tuple[list[Claim], bool, float | None]:
@@ -184,7 +191,8 @@ class Worker:
             if due is not None and due <= now:
                 turn.tick()
                 turn.freed = True
-            claims = turn.claim(wanted, room) if room and (self._more or turn.freed) else []
+            may_claim = room and (self._more or self._more_ahead or turn.freed)
+            claims = turn.claim(wanted, free, ahead) if may_claim else []
             if self._database.dialect == "postgresql":
                 bells.notify(connection, *self._topics(news, freed=turn.freed))
             return claims, turn.freed, _next_due(connection) if turn.freed else due
@@ -194,9 +202,12 @@ class Worker:
         logbook.ended(news.ends)
         self.done += len(news.ends)
         self._next["due"] = due if due is not None else now + 3600.0
+        if free:
+            self._more = len(claims) >= free
         if room:
-            self._more = len(claims) >= room
-        self._more |= freed
+            self._more_ahead = len(claims) >= room
+        if freed:
+            self._look_again()
         self._heard = False
         if self._database.dialect != "postgresql":
             bells.ring(self._database, *self._topics(news, freed=freed))
@@ -219,10 +230,14 @@ class Worker:
         elif news or self._ledger.starts_untold():
             until = min(until, now + _GATHER)
         if self._wakeup.wait(heard, until - now):
-            self._more = self._heard = True
+            self._heard = True
+            self._look_again()
             self._next["orders"] = 0.0
         if time.time() >= self._next.get("due", 0.0):
-            self._more = True
+            self._look_again()
+
+    def _look_again(self) -> None:
+        self._more = self._more_ahead = True
 
     def _read(self) -> None:
         """Take the reports that have come."""
@@ -246,13 +261,15 @@ class Worker:
             self._renew(now)
         if self._is_due("orders", now, _LOOK):
             self._obey()
-            self._more = self._heard = True  # a ring may have been lost
+            self._heard = True  # a ring may have been lost
+            self._look_again()
         if self._is_due("others", now, _LOOK) and presence.bury(self._database, self._values, now, me=self.id):
-            self._more = True
+            self._look_again()
         if self._is_due("memory", now, _LOOK):
             self._memory.look(time.monotonic())
             if self._ledger.keeps_waiting(self._pool.places()):
                 self._pool.return_waiting()
+            self._pool.shrink(now)
         if self._is_due("sweep", now, _SWEEP):
             upkeep.sweep(self._database, now)
 
@@ -308,7 +325,7 @@ class Worker:
         self._pool.close(wait=False)
         self._read()
         with suppress(StorageError, QueueError):
-            self._turn(time.time(), 0)
+            self._turn(time.time(), 0, 0)
             with bells.ringing(self._database, bells.JOBS, bells.NEWS) as connection:
                 self._lease.give_up(connection, self.done)
         self._lease.close()

@@ -116,6 +116,9 @@ class _Child:
                         self._give_back(message.most)
                     elif isinstance(message, wire.KeepUntil):
                         self._keep_until(message.time)
+                    elif isinstance(message, wire.Leave):
+                        if (context := self.context()) is not None:
+                            context.crowded = True
                     else:
                         self._inbox.append(message)
                 self._changed.notify()

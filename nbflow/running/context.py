@@ -36,7 +36,8 @@ class AttemptContext:
     __slots__ = (
         "_cleaners", "_clock", "_closed", "_due", "_flushed_at", "_lock", "_parts", "_report",
         "_reporting", "_size", "_wrote", "alive",
-        "attempt", "beat", "echo", "job", "key", "logical_time", "name", "needed", "run", "seq", "ticket", "values",
+        "attempt", "beat", "crowded", "echo", "job", "key", "logical_time", "name", "needed", "run", "seq", "ticket",
+        "values",
     )  # fmt: skip
 
     def __init__(
@@ -59,6 +60,7 @@ class AttemptContext:
         self.needed: tuple[str, ...] = ()  # ids of the jobs whose results are among its arguments
         self.logical_time: datetime | None = None  # the time that its schedule meant, in the schedule's zone
         self.beat = clock.time()  # when it gave a sign of life last; infinity while it waits for others
+        self.crowded = False  # whether it should be left soon if it waits for long: many others here wait, too
         self.alive = True  # False once it timed out, was cancelled or ended
         self.echo = echo  # whether its output also goes where it would go without nbflow
         self._report = report

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -21,6 +22,7 @@ class Leased:
         self.beat = 0.0  # when its task gave a sign of life last; infinity: it may be silent for now
         self.waits = False  # whether its task waits for others, which may have its place
         self.done = 0  # tasks that it has run
+        self.rests_since = math.inf  # when the last one of them ended, in seconds since 1970
         self.retiring = False  # whether it gets no more tasks
         self.asked_back = False  # whether it was asked to give tasks back and has not answered
         self._for_good = False  # whether those that it was asked for are not for its pool's other children

@@ -28,6 +28,7 @@ _MOST_AHEAD = 16  # tasks that a child is given while it runs one, if they are s
 _SHORT, _LONG = 0.002, 0.02  # seconds
 _log = logging.getLogger("nbflow")
 _NO_CHANGES: Mapping[str, str] = {}
+_REST = 5.0  # seconds without a task after which a child that is one too many ends
 _HOPELESS = 3  # children in a row that died before they began anything
 
 
@@ -47,16 +48,19 @@ class ProcessPool:
         most_tasks: int | None = None,
         gather: bool = False,
         watch: bool = False,
+        most_waiting: int | None = None,
         environment: Mapping[str, str] = _NO_CHANGES,
     ) -> None:
         """`most_tasks`: a child that has run so many is replaced.
 
         `environment`: variables that the children have beyond those of this process. `gather`: reports of short tasks
         are sent together, so that a crash may take the ends of some with it. `watch`: a child is replaced once files
-        that it has imported were edited.
+        that it has imported were edited. `most_waiting`: if more children than these have tasks that wait for others,
+        some are told to leave them soon; and so many children more than `workers` stay when there is nothing to do.
         """
         self._gather = gather
         self._watch = watch
+        self._most_waiting = most_waiting
         self._environment = environment
         self._giving_back = False  # whether what has not begun is reported as such, and nothing more begins
         self.workers = workers
@@ -180,6 +184,16 @@ class ProcessPool:
                 leased.ask_back(len(leased.tasks) - 1, for_good=True)
         for work in waiting:
             self._finish(never_begun(work, self._clock.time(), self.name))
+
+    def shrink(self, now: float) -> None:
+        """End children that took the places of those that waited, and have had nothing to do for a while."""
+        with self._lock:
+            surplus = len(self._leased) - self.workers - (self._most_waiting or 0)
+            for leased in list(self._leased.values())[::-1]:
+                if surplus > 0 and not leased.tasks and now - leased.rests_since > _REST:
+                    surplus -= 1
+                    leased.retiring = True
+                    self._dismiss(leased)
 
     def hold(self, held: bool) -> None:
         """Whether to start no further children for now; one there is always."""
@@ -367,7 +381,9 @@ class ProcessPool:
             leased.waits = report.waits
             self._guard.heard(leased, waits=report.waits)
             if report.waits:
+                self._ahead = 0  # nothing that waits is short
                 leased.ask_back(len(leased.tasks) - 1)
+                self._relieve()
         return report.ticket in self._open
 
     def _ended_one(self, leased: Leased) -> None:
@@ -375,7 +391,16 @@ class ProcessPool:
         leased.done += 1
         if self._most_tasks is not None and leased.done >= self._most_tasks:
             leased.retiring = True
+        leased.rests_since = self._clock.time()
         self._dismiss(leased)
+
+    def _relieve(self) -> None:
+        """If more tasks wait for others than should, have the oldest of them left soon."""
+        waiting = [leased for leased in self._leased.values() if leased.waits]
+        if self._most_waiting is not None and len(waiting) > self._most_waiting:
+            waiting.sort(key=lambda leased: leased.running.time if leased.running is not None else 0.0)
+            for leased in waiting[: -self._most_waiting]:
+                children().send(leased.child, [wire.Leave()])
 
     def _dismiss(self, leased: Leased) -> None:
         """End a child that is to go, if it has nothing to do; have tasks that wait in it back."""
@@ -384,8 +409,8 @@ class ProcessPool:
         if leased.tasks:
             leased.ask_back(len(leased.tasks))
             return
-        del self._leased[leased.child]
-        children().dismiss(leased.child)
+        if self._leased.pop(leased.child, None) is not None:  # else it was while an answer was on its way
+            children().dismiss(leased.child)
 
     def _hand_on(self, reports: list[Report]) -> None:
         self._delivering.now = True

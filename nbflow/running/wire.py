@@ -87,6 +87,10 @@ class GiveBack(NamedTuple):
     most: int
 
 
+class Leave(NamedTuple):
+    """To a child: its task, if it waits for others and can be left until there is news, is to be left soon."""
+
+
 class KeepUntil(NamedTuple):
     """To a child: end by yourself at this time, unless a later one is told before; your parent's rights end then."""
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, func, select, update
 
@@ -23,7 +23,7 @@ _COUNTERS = ("token", "claims", "losses", "wakes", "abort")
 _CLAIM = (
     "UPDATE jobs SET state = 'running', worker = ?, token = token + 1, attempt = attempt + 1, claims = claims + 1, "
     "started_at = NULL, progress = NULL, message = NULL "
-    "WHERE id {} (SELECT id FROM jobs WHERE queue = ? AND state = 'ready' ORDER BY priority, place LIMIT ?{}{} "
+    "WHERE id {} (SELECT id FROM jobs WHERE queue = ? AND state = 'ready' ORDER BY priority, place LIMIT ?{}{}{} "
     f"RETURNING {', '.join(ClaimedJob._fields)}"
 )
 _END = f"UPDATE jobs SET {', '.join(f'{name} = ?' for name in JobEnd._fields)}, due_at = NULL, abort = 0 WHERE id = ?"
@@ -49,14 +49,15 @@ def _insertion(columns: tuple[str, ...]) -> str:
     return f"INSERT INTO jobs ({names}) VALUES ({values}) ON CONFLICT (id) DO NOTHING"
 
 
-def claim(connection: Connection, worker: str, queue: str, most: int) -> list[ClaimedJob]:
-    """Give up to `most` ready jobs of a queue to a worker, in their order."""
+def claim(connection: Connection, worker: str, queue: str, most: int, *, flows: bool = True) -> list[ClaimedJob]:
+    """Give the next `most` ready jobs of a queue to a worker, in their order; of these not the `flows`, if so."""
+    kinds = "" if flows else " AND kind <> 'flow'"
     if connection.dialect.name == "postgresql":
-        statement = _CLAIM.format("= ANY(ARRAY", " FOR UPDATE SKIP LOCKED", "))")
+        statement = _CLAIM.format("= ANY(ARRAY", " FOR UPDATE SKIP LOCKED", "))", kinds)
     else:
-        statement = _CLAIM.format("IN", "", ")")
+        statement = _CLAIM.format("IN", "", ")", kinds)
     rows = [ClaimedJob._make(row) for row in raw.one(connection, statement, (worker, queue, most))]
-    return sorted(rows, key=lambda job: (job.priority, job.place))
+    return sorted(rows, key=lambda job: (job.priority, job.place, job.seq or 0))  # tasks of a run have one place
 
 
 def held(connection: Connection, worker: str, ids: Sequence[str]) -> dict[str, HeldJob]:
@@ -316,10 +317,18 @@ def wakes(connection: Connection, job: str) -> int | None:
     return int(found) if found is not None else None
 
 
-def queue_of(connection: Connection, job: str) -> str | None:
-    """The queue that a job is on."""
-    found = raw.one(connection, "SELECT queue FROM jobs WHERE id = ?", (job,)).scalar()
-    return str(found) if found is not None else None
+class Standing(NamedTuple):
+    """Where a job stands: some columns of its JobRecord."""
+
+    queue: str
+    priority: int
+    place: int
+
+
+def standing(connection: Connection, job: str) -> Standing | None:
+    """Where a job stands; None if there is none of this id."""
+    row = raw.one(connection, "SELECT queue, priority, place FROM jobs WHERE id = ?", (job,)).first()
+    return Standing._make(row) if row is not None else None
 
 
 def delete_of_run(connection: Connection, run: str) -> None:

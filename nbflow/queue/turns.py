@@ -180,7 +180,7 @@ class Turn:
         """Do what the time brings."""
         self._follow.tick()
 
-    def claim(self, wanted: Wanted, free: int, ahead: int) -> list[Claim]:
+    def claim(self, wanted: Wanted, free: int, ahead: int = 0) -> list[Claim]:
         """Take as many jobs as there are places free, and so many ahead, those of the most urgent queue first.
 
         Flow functions are not taken ahead: they are never as short as those that it is done for.

@@ -107,6 +107,7 @@ def test_a_timeout_ends_code_that_never_lets_python_go_on(bench_of):
 
 @pytest.mark.parametrize("limit", [{"heartbeat_timeout": 0.2}, {"deadline": 0.5}], ids=str)
 def test_any_limit_ends_code_that_never_lets_python_go_on(processes, limit):
+    assert processes.value(processes.submit(suite_steps.add, 1, 1)) == 2  # a child is there
     if "deadline" in limit:
         limit = {"deadline": Due(SystemClock().time() + limit["deadline"], limit["deadline"])}
     end = processes.finished(processes.submit(steps.hold_the_interpreter, **limit))

@@ -82,7 +82,7 @@ def test_what_could_not_be_put_on_the_queue_is_put_there_later_and_keeps_its_run
         other.execute("ROLLBACK")
     wait_until(jobs_there)
     assert len(jobs_there()) == 1
-    assert bench.executor.quiesce()
+    wait_until(bench.executor.quiesce)
 
 
 def test_an_executor_leaves_no_file_open(bench_of):

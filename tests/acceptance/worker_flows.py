@@ -25,6 +25,30 @@ def hold(log: str, name: str, go: str) -> str:
     return until(log, name, go)
 
 
+@step(queue="far")
+def far(number: int) -> int:
+    """Run on a queue of its own."""
+    return number + 1
+
+
+@flow
+def there_and_back(number: int) -> int:
+    """A step on another queue, and one on this."""
+    return double(far(number))
+
+
+@step
+def double(number: int) -> int:
+    """Twice the number."""
+    return 2 * number
+
+
+@flow
+def quadruple(number: int) -> int:
+    """Two steps in a row."""
+    return double(double(number))
+
+
 @flow
 def branch(log: str, name: str, go: str) -> int:
     """A sub-flow with a barrier before and after what takes long."""

@@ -85,13 +85,13 @@ class Table:
         """Do what the time brings."""
         self.turn(lambda turn: turn.tick())
 
-    def claim(self, most=1_000, queues_=(), *, begins=True):
-        """Take up to so many jobs, which begin at once; their ids in the order in which they were taken."""
+    def claim(self, most=1_000, queues_=(), *, ahead=0, begins=True):
+        """Take up to so many jobs, and some ahead, which begin at once; their ids in the order of taking."""
         in_hand = Counter(each.job.queue for each in self.hand.values())
 
         def act(turn):
             turn.tick()
-            return turn.claim(allowed(queues_, (), lambda: in_hand, most), most)
+            return turn.claim(allowed(queues_, (), lambda: in_hand, most + ahead), most, ahead)
 
         claims = self.turn(act)
         for claim in claims:

@@ -6,11 +6,14 @@ import random
 
 import pytest
 
+from nbflow import flow
 from nbflow.model.errors import ConfigError, DefinitionError, UnknownQueueError
+from nbflow.model.names import run_job
 from nbflow.queue.queue import Queue, queue_of
 from nbflow.storage import opened, queues
 from tests.servers import wait_until
 from tests.unit.queue.jobs import until, write
+from tests.unit.queue.tables import Table
 
 
 def order():
@@ -142,3 +145,17 @@ def test_a_priority_is_a_whole_number(queue, priority):
         queue.with_options(priority=priority)
     with pytest.raises(ConfigError, match="priority"):
         queue.create(priority=priority)
+
+
+@flow
+def nothing() -> None:
+    """What a run does that is claimed and does not begin."""
+
+
+def test_flow_functions_are_not_claimed_ahead(queue):
+    table = Table(queue)
+    ids = []
+    for _ in range(3):
+        ids += [run_job(nothing.submit(executor="queue").id), table.enqueue()]
+    assert table.claim(1, ahead=5) == [ids[0], ids[1], ids[3], ids[5]]
+    assert table.claim(5) == [ids[2], ids[4]]

@@ -74,6 +74,21 @@ class _Workers:
             )  # fmt: skip
 
 
+class _Packers:
+    """What packs the calls of each step's function."""
+
+    def __init__(self, values: ValueStore) -> None:
+        self._packer = Packer(values, lambda _: False)
+        self._known: dict[int, tuple[StepSpec, CallPacker]] = {}  # by id of the spec, which is kept for it
+
+    def of(self, spec: StepSpec) -> CallPacker:
+        """The one of a step."""
+        found = self._known.get(id(spec))
+        if found is None:
+            found = self._known[id(spec)] = (spec, self._packer.of(spec.function))
+        return found[1]
+
+
 class QueueExecutor:
     """Tasks as jobs on nbflow's own queue."""
 
@@ -93,8 +108,7 @@ class QueueExecutor:
         self._echo = echo
         self._database = database if database is not None else opened.database()
         self._broker = Broker(self._database, values)
-        self._packer = Packer(values, lambda _: False)
-        self._packers: dict[int, tuple[StepSpec, CallPacker]] = {}  # by id of the spec, which is kept for it
+        self._packers = _Packers(values)
         self._lock = threading.RLock()
         self._changed = threading.Condition(self._lock)
         self._new: list[Work] = []
@@ -257,7 +271,7 @@ class QueueExecutor:
         new: list[tuple[Work, NewJob]] = []
         for work in works:
             try:
-                payload = self._packer_of(work.spec).seal(work.inputs, work.key)
+                payload = self._packers.of(work.spec).seal(work.inputs, work.key)
                 new.append((work, NewJob(_record(work, payload, self._standing, self._waker))))
             except Exception as error:  # the function cannot go to another process
                 self._finish(_name(work), losses.end(work, State.FAILED, error, self._clock.time()))
@@ -292,12 +306,6 @@ class QueueExecutor:
             with self._database.write() as connection:
                 jobs.taken(connection, [job for job, _ in ended], time.time() + _KEEP)
         return bool(ended)
-
-    def _packer_of(self, spec: StepSpec) -> CallPacker:
-        found = self._packers.get(id(spec))
-        if found is None:
-            found = self._packers[id(spec)] = (spec, self._packer.of(spec.function))
-        return found[1]
 
     # --- reports -------------------------------------------------------------------------------------------------
 

@@ -15,7 +15,6 @@ from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from typing import Any
 
 import psutil
 
@@ -191,10 +190,9 @@ class Worker:
             if due is not None and due <= now:
                 turn.tick()
                 turn.freed = True
-            may_claim = room and (self._more or self._more_ahead or turn.freed)
-            claims = turn.claim(wanted, free, ahead) if may_claim else []
+            claims = turn.claim(wanted, free, ahead) if room and (self._more_ahead or self._more or turn.freed) else []
             if self._database.dialect == "postgresql":
-                bells.notify(connection, *self._topics(news, freed=turn.freed))
+                bells.notify(connection, *_topics(news, freed=turn.freed))
             return claims, turn.freed, _next_due(connection) if turn.freed else due
 
         claims, freed, due = self._database.retrying(act)
@@ -210,13 +208,9 @@ class Worker:
             self._look_again()
         self._heard = False
         if self._database.dialect != "postgresql":
-            bells.ring(self._database, *self._topics(news, freed=freed))
+            bells.ring(self._database, *_topics(news, freed=freed))
         self._pool.submit_many([ledger.take(claim.job, claim.needed) for claim in claims])
         self._wake_at = 1 if len(ledger) <= 2 * self.concurrency else _ENOUGH
-
-    @staticmethod
-    def _topics(news: Any, *, freed: bool) -> list[str]:
-        return [*([bells.NEWS] if news else []), *([bells.JOBS] if freed else [])]
 
     def _sleep(self, heard: bells.Bell) -> None:
         """Wait until something happens, or something is due."""
@@ -330,6 +324,11 @@ class Worker:
                 self._lease.give_up(connection, self.done)
         self._lease.close()
         self._wakeup.close()
+
+
+def _topics(news: News, *, freed: bool) -> list[str]:
+    """The bells to be rung after a turn."""
+    return [*([bells.NEWS] if news else []), *([bells.JOBS] if freed else [])]
 
 
 def _environment(database: Database, values: ValueStore) -> dict[str, str]:

@@ -180,10 +180,10 @@ class Turn:
         """Do what the time brings."""
         self._follow.tick()
 
-    def claim(self, wanted: Wanted, free: int, ahead: int = 0) -> list[Claim]:
+    def claim(self, wanted: Wanted, free: int, ahead: int = 0, *, flows: bool = False) -> list[Claim]:
         """Take as many jobs as there are places free, and so many ahead, those of the most urgent queue first.
 
-        Flow functions are not taken ahead: they are never as short as those that it is done for.
+        `flows`: whether flow functions are taken ahead too; where they wait for tasks, these are to come first.
         """
         found: list[ClaimedJob] = []
         for queue in [_personal(self._worker), *queues.everything(self._connection)]:
@@ -193,7 +193,7 @@ class Turn:
             at_once = min(count, max(0, free - len(found)))
             mine = jobs.claim(self._connection, self._worker, queue.name, at_once) if at_once else []
             if len(mine) == at_once < count:
-                mine += jobs.claim(self._connection, self._worker, queue.name, count - at_once, flows=False)
+                mine += jobs.claim(self._connection, self._worker, queue.name, count - at_once, flows=flows)
             found += mine
             if len(found) >= free + ahead:
                 break

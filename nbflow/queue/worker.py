@@ -110,7 +110,7 @@ class Worker:
     def stop(self, *, now: bool = False) -> None:
         """Claim nothing more and end after what runs; `now`: give that back too. Callable from any thread."""
         self._stopping = 2 if now else max(self._stopping, 1)
-        self._wake()
+        self._wakeup.wake()
 
     def run(self, ready: Callable[[Worker], None] = lambda _: None) -> int:
         """Work until stopped, or with `burst` until nothing is left; returns how many jobs ended.
@@ -190,7 +190,8 @@ class Worker:
             if due is not None and due <= now:
                 turn.tick()
                 turn.freed = True
-            claims = turn.claim(wanted, free, ahead) if room and (self._more_ahead or self._more or turn.freed) else []
+            more = room and (self._more_ahead or self._more or turn.freed)
+            claims = turn.claim(wanted, free, ahead, flows=not self._pool.waits) if more else []
             if self._database.dialect == "postgresql":
                 bells.notify(connection, *_topics(news, freed=turn.freed))
             return claims, turn.freed, _next_due(connection) if turn.freed else due
@@ -242,10 +243,7 @@ class Worker:
         """Leave a report for the loop; called by the thread that listens to the children."""
         self._inbox.append(report)
         if len(self._inbox) == self._wake_at or type(report) is Output or type(report) is Progress:
-            self._wake()
-
-    def _wake(self) -> None:
-        self._wakeup.wake()
+            self._wakeup.wake()
 
     # --- chores --------------------------------------------------------------------------------------------------
 

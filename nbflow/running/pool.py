@@ -83,6 +83,7 @@ class ProcessPool:
         self._specs: dict[int, tuple[int, StepSpec, Any]] = {}  # by id: number, spec (kept for its id), packed function
         self._ahead = 0  # tasks that a child is given beyond the one it runs
         self._hopeless = 0
+        self._waited = 0.0  # when a task last began to wait for others
         self._delivering = threading.local()  # .now: whether this thread hands on reports, and feeds the children after
 
     def start(self, report: Callable[[Report], None]) -> None:
@@ -225,6 +226,11 @@ class ProcessPool:
         """How many tasks can run now, those that wait for others not counted."""
         with self._lock:
             return self.workers + sum(leased.waits for leased in self._leased.values())
+
+    @property
+    def waits(self) -> bool:
+        """Whether some task has waited for others lately."""
+        return self._clock.time() - self._waited < _REST
 
     @property
     def ahead(self) -> int:
@@ -381,7 +387,7 @@ class ProcessPool:
             leased.waits = report.waits
             self._guard.heard(leased, waits=report.waits)
             if report.waits:
-                self._ahead = 0  # nothing that waits is short
+                self._ahead, self._waited = 0, self._clock.time()  # nothing that waits is short
                 leased.ask_back(len(leased.tasks) - 1)
                 self._relieve()
         return report.ticket in self._open

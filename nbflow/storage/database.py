@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 
 from sqlalchemy import Connection, Engine, insert, inspect, make_url, select
 
+from nbflow.model import own_files
 from nbflow.model.errors import DatabaseMissingError, DatabaseNewerError, DatabaseReadOnlyError
 from nbflow.storage import engines, schema
 from nbflow.storage.errors import translated
@@ -32,6 +33,8 @@ class Database:
         self.patience = PATIENCE  # seconds for which a lost connection is tried again
         self.file = file  # None: on a server
         self._inode = file.stat().st_ino if file is not None else 0
+        if file is not None:
+            own_files.add_database(file)
         self._writer = engine.execution_options(nbflow_write=True)
         # PostgreSQL would else show each statement what was committed just before it.
         self._reader = engine if file is not None else engine.execution_options(isolation_level="REPEATABLE READ")

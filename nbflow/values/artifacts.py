@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from nbflow.model import own_files
 from nbflow.model.errors import DiskFullError, StorageError
 from nbflow.model.patience import PATIENCE
 from nbflow.model.ports import ArtifactStore
@@ -40,6 +41,7 @@ class LocalStore:
     def __init__(self, folder: str | os.PathLike[str]) -> None:
         self.folder = Path(folder).expanduser().absolute()
         self.url = self.shown = str(self.folder)
+        own_files.add_folder(self.folder)
 
     def write(self, name: str, parts: list[Any]) -> bool:
         """Store the concatenated buffers under `name`, atomically, unless they are there; whether it did."""

@@ -11,6 +11,7 @@ from functools import cache
 from typing import Any
 
 from nbflow.authoring.cells.records import Files
+from nbflow.model import own_files
 
 PROGRAMS = "(programs)"  # stands for the files of a program that was run, which nobody tells
 NETWORK = "(network)"
@@ -71,6 +72,8 @@ class Watch:
             return None  # a number: opened before
         found = os.path.abspath(os.fsdecode(path))
         if found.startswith(_system()) or found.endswith(".pyc") or "/.nbflow/" in found:
+            return None
+        if own_files.is_own(found):  # written by other threads while cells run
             return None
         if len(paths) >= _LIMIT:
             self._written.add(PROGRAMS)

@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from nbflow.model.ports import Clock, Executor
 
 
+_LOOK = 0.5  # seconds between looks how long a run that waits may stay
+
+
 class Waiter:
     """One thread that waits, and for how many tasks more."""
 
@@ -164,13 +167,25 @@ class Waiting:
         if on_worker and hasattr(executor, "sent"):
             executor.sent()  # else the place would be taken by what came later than its tasks
         with attempt.waiting() if attempt is not None and on_worker else nullcontext():
-            pause = self.suspender.pause if self.suspender is not None else None
-            times = [time for time in (pause, seconds) if time is not None]
-            called = waiter.event.wait(min(times) if times else None)
+            called = self._is_called(waiter, seconds)
             if called:  # else it may be called just now
                 waiter.event.clear()
         if not called and self.suspender is not None:
             self.suspender.consider()
+
+    def _is_called(self, waiter: Waiter, seconds: float | None) -> bool:
+        """Wait until the waiter is called, at most so long, or until the run may be left; whether it was called."""
+        if self.suspender is None:
+            return waiter.event.wait(seconds)
+        waited = 0.0
+        while True:
+            patience = self.suspender.patience  # it changes once the worker is crowded
+            pause = min(_LOOK, (patience if seconds is None else min(patience, seconds)) - waited)
+            if pause <= 0.0:
+                return False
+            if waiter.event.wait(pause):
+                return True
+            waited += pause
 
 
 def _help(executor: Executor, done: Callable[[], bool]) -> bool:

@@ -13,7 +13,6 @@ if TYPE_CHECKING:
 
 
 _CROWDED = 0.2  # seconds without any news after which a run is left where many wait
-_LOOK = 0.5  # seconds between looks whether many wait
 
 
 class Suspended(BaseException):
@@ -39,11 +38,6 @@ class Suspender:
         """Seconds without any news after which the run is left; few if the worker has too many that wait."""
         attempt = context.current()
         return min(self._patience, _CROWDED) if attempt is not None and attempt.crowded else self._patience
-
-    @property
-    def pause(self) -> float:
-        """Seconds after which to consider it again."""
-        return min(self.patience, _LOOK)
 
     def consider(self) -> None:
         """Suspend the run if all of it waits for what goes on without this process."""

@@ -128,7 +128,10 @@ def same_settings(old: dict[str, Any], new: dict[str, Any]) -> bool:
 def _same(old: Any, new: Any) -> bool:
     if isinstance(old, decimal.Context):  # compares by identity
         return repr(old) == repr(new)
-    return bool(old == new)
+    try:
+        return bool(old == new)
+    except ValueError:  # arrays among them
+        return False
 
 
 def pack_settings(found: dict[str, Any]) -> bytes:

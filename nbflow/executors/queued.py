@@ -340,7 +340,7 @@ class QueueExecutor:
 
 
 def _standing(database: Database, job: str | None) -> jobs.Standing:
-    """Where the tasks of a run stand: with its own job, before all runs that came later, so that few are open at once.
+    """Where the tasks of a run stand: just behind its own job, before runs that came later, so that few are open at once.
 
     If they stood where they came, a hundred runs would all have begun before the first task of the first one.
     """
@@ -366,7 +366,8 @@ def _record(work: Work, payload: bytes, standing: jobs.Standing, waker: str | No
     due = _due(work)
     now = time.time()
     values: dict[str, Any] = dict.fromkeys(JobRecord._fields) | {
-        **standing._asdict(), "id": _name(work), "queue": spec.queue or standing.queue, "state": "ready",
+        "id": _name(work), "queue": spec.queue or standing.queue, "priority": standing.priority,
+        "place": standing.place + work.seq, "state": "ready",
         "name": spec.name, "kind": "task", "payload": payload, "policy": json.dumps(policy), "timeout": work.timeout,
         "soft_timeout": work.soft_timeout, "expires_at": due if due < math.inf else None, "waiting": 0,
         "attempt": work.attempt - 1, "marks": int(Mark.WAKES) if waker is not None else 0, "waker": waker, "run":

@@ -57,7 +57,7 @@ def claim(connection: Connection, worker: str, queue: str, most: int, *, flows: 
     else:
         statement = _CLAIM.format("IN", "", ")", kinds)
     rows = [ClaimedJob._make(row) for row in raw.one(connection, statement, (worker, queue, most))]
-    return sorted(rows, key=lambda job: (job.priority, job.place, job.seq or 0))  # tasks of a run have one place
+    return sorted(rows, key=lambda job: (job.priority, job.place))
 
 
 def held(connection: Connection, worker: str, ids: Sequence[str]) -> dict[str, HeldJob]:

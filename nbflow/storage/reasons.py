@@ -35,11 +35,9 @@ class Holder(NamedTuple):
 def place_in_queue(connection: Connection, job: JobRecord) -> Place:
     """How many ready jobs of its queue are served before a ready one, and how many there are."""
     total = "SELECT count(*) FROM jobs WHERE state = 'ready' AND queue = ?"
-    # The tasks of a run have one place.
-    ahead = f"{total} AND (priority < ? OR (priority = ? AND (place < ? OR (place = ? AND seq < ?))))"
-    values = (job.queue, job.priority, job.priority, job.place, job.place, job.seq)
+    ahead = f"{total} AND (priority < ? OR (priority = ? AND place < ?))"
     return Place(
-        int(raw.one(connection, ahead, values).scalar()),
+        int(raw.one(connection, ahead, (job.queue, job.priority, job.priority, job.place)).scalar()),
         int(raw.one(connection, total, (job.queue,)).scalar()),
     )
 

@@ -340,7 +340,7 @@ class QueueExecutor:
 
 
 def _standing(database: Database, job: str | None) -> jobs.Standing:
-    """Where the tasks of a run stand: just behind its own job, before runs that came later, so that few are open at once.
+    """Where the tasks of a run stand: just behind its own job, before later runs, so that few are open at once.
 
     If they stood where they came, a hundred runs would all have begun before the first task of the first one.
     """

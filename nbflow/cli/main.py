@@ -9,30 +9,8 @@ from typing import Annotated
 
 import typer
 
-from nbflow.cli import (
-    alerts,
-    declarative,
-    environments,
-    lineage,
-    listen,
-    logs,
-    maintenance,
-    opening,
-    promote,
-    queue,
-    queue_jobs,
-    queue_up,
-    queue_worker,
-    report,
-    run,
-    schedules,
-    secrets,
-    show,
-    testing,
-    triggers,
-    why,
-)
 from nbflow.cli.codes import INTERRUPTED, exit_code
+from nbflow.cli.commands import Commands
 from nbflow.cli.output import note
 from nbflow.model import errors
 from nbflow.views.words import plain
@@ -54,6 +32,7 @@ _DEBUG: ContextVar[bool] = ContextVar("nbflow_debug", default=False)
 
 app = typer.Typer(
     name="nbflow",
+    cls=Commands,
     no_args_is_help=True,
     rich_markup_mode="rich",
     pretty_exceptions_enable=False,
@@ -61,27 +40,6 @@ app = typer.Typer(
     help=_HELP,
     epilog=_EPILOG,
 )
-run.add_to(app)
-show.add_to(app)
-logs.add_to(app)
-maintenance.add_to(app)
-queue_worker.add_to(app)
-queue_up.add_to(app)
-queue.add_to(app)
-queue_jobs.add_to(app)
-schedules.add_to(app)
-promote.add_to(app)
-opening.add_to(app)
-listen.add_to(app)
-triggers.add_to(app)
-secrets.add_to(app)
-environments.add_to(app)
-testing.add_to(app)
-why.add_to(app)
-lineage.add_to(app)
-report.add_to(app)
-alerts.add_to(app)
-declarative.add_to(app)
 
 
 def _version(asked: bool) -> None:

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from nbflow import settings as settings_module
-from nbflow.client import waiting
 from nbflow.client.executed import executed_notebook, write_notebook
 from nbflow.client.pictures import run_graph
 from nbflow.client.task import Task, stored_error
@@ -144,6 +143,8 @@ class Run:
             if not self._session.done.wait(timeout):
                 raise TimeoutError(f"Run {self.id} is still {self.state} after {timeout:g} seconds.")
             return self
+        from nbflow.client import waiting  # imports SQLAlchemy
+
         waiting.wait(self, self._db, timeout)
         return self
 

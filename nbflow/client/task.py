@@ -8,14 +8,12 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from nbflow.client import waiting
 from nbflow.client.attempt import Attempt
 from nbflow.model.errors import NbflowError, TaskError
 from nbflow.model.names import task_job
 from nbflow.model.ports import Ref
 from nbflow.model.records import ErrorRecord, LogRecord, StoredValue, TaskRecord
 from nbflow.model.states import State
-from nbflow.queue.broker import Broker
 from nbflow.running.attempt import restore_error
 
 if TYPE_CHECKING:
@@ -114,6 +112,8 @@ class Task:
 
     def wait(self, timeout: float | None = None) -> Task:
         """The task when it has finished. Raises TimeoutError after `timeout` seconds, TaskError if its run ended."""
+        from nbflow.client import waiting  # imports SQLAlchemy
+
         return waiting.for_task(self.run, self.key, timeout)
 
     def cancel(self, reason: str = "cancelled by task.cancel()") -> None:
@@ -121,6 +121,8 @@ class Task:
 
         Raises TaskError for a task of another executor, which ends with its run only.
         """
+        from nbflow.queue.broker import Broker  # imports SQLAlchemy
+
         database, record = self.run._db, self.record
         database.check_writable()
         job = task_job(record.run, record.seq, record.attempts)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,7 @@ import pytest
 from nbflow import Queue, configure
 from tests.acceptance.kernel_session import Session
 from tests.acceptance.workers import WorkerProcess
+from tests.commands import run_command
 
 
 class Project:
@@ -38,9 +38,8 @@ class Project:
 
     def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         """Run `nbflow` with these arguments."""
-        command = [sys.executable, "-m", "nbflow", *arguments]
         environment = {**os.environ, "NBFLOW_ECHO": "false", "PYTHONDONTWRITEBYTECODE": "1", "COLUMNS": "200"}
-        return subprocess.run(command, cwd=self.folder, env=environment, capture_output=True, text=True, check=False)
+        return run_command(arguments, self.folder, environment)
 
     def json(self, *arguments: str) -> Any:
         """What a command prints with --json."""

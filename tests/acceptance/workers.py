@@ -5,8 +5,6 @@ from __future__ import annotations
 import os
 import re
 import signal
-import subprocess
-import sys
 import threading
 from pathlib import Path
 from typing import IO
@@ -14,6 +12,7 @@ from typing import IO
 from nbflow.model.jobs import JobRecord, WorkerRecord
 from nbflow.queue.job import Job
 from nbflow.storage import opened, queues
+from tests.commands import CommandProcess
 from tests.servers import wait_until
 
 ROOT = Path(__file__).parents[2]
@@ -25,13 +24,14 @@ class WorkerProcess:
 
     def __init__(self, db: str, *options: str, command: str = "worker") -> None:
         environment = {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1"}
-        self.process = subprocess.Popen(
-            [sys.executable, "-m", "nbflow", command, "--db", db, *options],
-            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment, start_new_session=True,
-        )  # fmt: skip
+        out, err = os.pipe(), os.pipe()
+        self.process = CommandProcess([command, "--db", db, *options], out[1], err[1], Path.cwd(), environment)
         self.lines: list[str] = []  # what it printed so far
         self.log: list[str] = []
-        pairs = ((self.process.stdout, self.lines), (self.process.stderr, self.log))
+        pairs = []
+        for (reading, writing), lines in ((out, self.lines), (err, self.log)):
+            os.close(writing)
+            pairs.append((open(reading), lines))
         self._readers = [threading.Thread(target=self._read, args=pair, daemon=True) for pair in pairs]
         for reader in self._readers:
             reader.start()

@@ -1,4 +1,4 @@
-"""The `nbflow` command in a process of its own that has nothing left to import.
+"""The `nbflow` command, or another module, in a process of its own that has nothing left to import.
 
 A process that has imported what commands need waits for them, and forks one for each: most tests of the command line
 would spend nearly all of their time on imports. How it starts afresh is shown by tests that start it by themselves.
@@ -10,6 +10,7 @@ import atexit
 import gc
 import json
 import os
+import runpy
 import select
 import signal
 import socket
@@ -31,15 +32,26 @@ _PRELOADED = (
 
 
 class CommandProcess:
-    """`python -m nbflow` with some arguments, nothing on its standard input, and a session of its own."""
+    """`python -m module` with some arguments, nothing on its standard input, and a session of its own."""
 
     def __init__(
-        self, arguments: Sequence[str], out: int, err: int, cwd: str | Path, environment: Mapping[str, str]
+        self,
+        arguments: Sequence[str],
+        cwd: str | Path,
+        environment: Mapping[str, str],
+        *,
+        out: int | None = None,
+        err: int | None = None,
+        module: str = "nbflow",
     ) -> None:
+        """`out`, `err`: descriptors; what is written goes nowhere without them."""
         self._line = socket.socket(socket.AF_UNIX)
         self._line.connect(_server())
-        asked = json.dumps({"arguments": arguments, "cwd": str(cwd), "environment": dict(environment)}).encode()
-        socket.send_fds(self._line, [len(asked).to_bytes(8, "big")], [out, err])
+        wanted = {"module": module, "arguments": arguments, "cwd": str(cwd), "environment": dict(environment)}
+        asked = json.dumps(wanted).encode()
+        with open(os.devnull, "r+b") as nothing:
+            descriptors = [nothing.fileno() if given is None else given for given in (out, err)]
+            socket.send_fds(self._line, [len(asked).to_bytes(8, "big")], descriptors)
         self._line.sendall(asked)
         self._told = self._line.makefile("r")
         self.pid = int(self._told.readline())
@@ -73,7 +85,7 @@ def run_command(
 ) -> subprocess.CompletedProcess[str]:
     """Run a command to its end."""
     with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
-        status = CommandProcess(arguments, out.fileno(), err.fileno(), cwd, environment).wait()
+        status = CommandProcess(arguments, cwd, environment, out=out.fileno(), err=err.fileno()).wait()
         told = []
         for file in (out, err):
             file.seek(0)
@@ -105,7 +117,7 @@ def _server() -> str:
 
 
 def _serve(address: str) -> list[str] | None:
-    """Fork a process for each command; returns the arguments there, and nothing here when nobody asks any more."""
+    """Fork a process for each command; returns module and arguments there, and nothing here when nobody asks more."""
     listener = socket.socket(socket.AF_UNIX)
     listener.bind(address)
     listener.listen()
@@ -154,7 +166,7 @@ def _forked(line: socket.socket) -> list[str]:
     time.tzset()
     os.chdir(asked["cwd"])
     sys.path[0] = asked["cwd"]
-    return ["nbflow", *asked["arguments"]]
+    return [asked["module"], *asked["arguments"]]
 
 
 if __name__ == "__main__":
@@ -163,8 +175,6 @@ if __name__ == "__main__":
     for name in (*_PRELOADED, *(f"nbflow.cli.{module}" for module in set(MODULES.values()))):
         import_module(name)
     gc.freeze()
-    if arguments := _serve(sys.argv[1]):
-        from nbflow.cli.main import main
-
-        sys.argv = arguments
-        main()
+    if asked := _serve(sys.argv[1]):
+        sys.argv = asked
+        runpy.run_module(asked[0], run_name="__main__", alter_sys=True)

@@ -25,7 +25,8 @@ class WorkerProcess:
     def __init__(self, db: str, *options: str, command: str = "worker") -> None:
         environment = {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1"}
         out, err = os.pipe(), os.pipe()
-        self.process = CommandProcess([command, "--db", db, *options], out[1], err[1], Path.cwd(), environment)
+        arguments = [command, "--db", db, *options]
+        self.process = CommandProcess(arguments, Path.cwd(), environment, out=out[1], err=err[1])
         self.lines: list[str] = []  # what it printed so far
         self.log: list[str] = []
         pairs = []

@@ -2,8 +2,6 @@ from __future__ import annotations
 
 import os
 import random
-import subprocess
-import sys
 import time
 from collections import Counter
 from pathlib import Path
@@ -13,10 +11,11 @@ import pytest
 from nbflow.client.run import Run, runs
 from nbflow.engine import stores
 from nbflow.model.errors import DatabaseMissingError
+from tests.commands import CommandProcess, run_command
 from tests.faults import kill_flow
 from tests.servers import wait_until
 
-RESUME = "import sys; from nbflow.cli.main import main; sys.argv = ['nbflow', 'resume', 'last', '--json']; main()"
+RESUME = ["resume", "last", "--json"]
 WORKING = 200
 
 
@@ -34,10 +33,8 @@ def test_a_killed_run_is_resumed_wherever_it_was(executor: str, kills: int, seed
         if chance.random() < 0.3:
             finished |= _kill_again(project, goal=chance.randrange(WORKING), pause=chance.random() * 0.01)
         ran_before = _log(project)
-        done = subprocess.run(
-            [sys.executable, "-c", RESUME], cwd=project, env=_environment(), capture_output=True, check=False
-        )
-        assert done.returncode == 0, (number, done.stderr.decode())
+        done = run_command(RESUME, project, _environment())
+        assert done.returncode == 0, (number, done.stderr)
         _check(project, expected, finished, ran_before)
         stores.close_all()
 
@@ -73,17 +70,15 @@ def _environment() -> dict[str, str]:
 
 
 def _kill_in_the_middle(project: Path, executor: str, *, goal: int, pause: float) -> set[str]:
-    command = [sys.executable, "-m", "tests.faults.kill_flow", executor]
-    return _kill(project, subprocess.Popen(command, cwd=project, env=_environment()), goal, pause)
-
-
-def _kill_again(project: Path, *, goal: int, pause: float) -> set[str]:
-    command = [sys.executable, "-c", RESUME]
-    child = subprocess.Popen(command, cwd=project, env=_environment(), stdout=subprocess.DEVNULL)
+    child = CommandProcess([executor], project, _environment(), module="tests.faults.kill_flow")
     return _kill(project, child, goal, pause)
 
 
-def _kill(project: Path, child: subprocess.Popen[bytes], goal: int, pause: float) -> set[str]:
+def _kill_again(project: Path, *, goal: int, pause: float) -> set[str]:
+    return _kill(project, CommandProcess(RESUME, project, _environment()), goal, pause)
+
+
+def _kill(project: Path, child: CommandProcess, goal: int, pause: float) -> set[str]:
     """Kill a process `pause` seconds after `goal` tasks have run; returns the keys that are on record as succeeded."""
     wait_until(lambda: child.poll() is not None or (sum(_log(project).values()) >= goal and _has_run()))
     time.sleep(pause)  # any instant, not only the one after a task

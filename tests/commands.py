@@ -74,23 +74,27 @@ class CommandProcess:
         except TimeoutError:
             return None
 
+    def send_signal(self, number: signal.Signals) -> None:
+        """Send it a signal, unless it has ended."""
+        if self.poll() is None:
+            os.kill(self.pid, number)
+
     def kill(self) -> None:
         """End it at once."""
-        if self.poll() is None:
-            os.kill(self.pid, signal.SIGKILL)
+        self.send_signal(signal.SIGKILL)
 
 
 def run_command(
-    arguments: Sequence[str], cwd: str | Path, environment: Mapping[str, str]
+    arguments: Sequence[str], cwd: str | Path, environment: Mapping[str, str], *, module: str = "nbflow"
 ) -> subprocess.CompletedProcess[str]:
-    """Run a command to its end."""
+    """Run a command, or another module, to its end."""
     with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
-        status = CommandProcess(arguments, cwd, environment, out=out.fileno(), err=err.fileno()).wait()
+        status = CommandProcess(arguments, cwd, environment, out=out.fileno(), err=err.fileno(), module=module).wait()
         told = []
         for file in (out, err):
             file.seek(0)
             told.append(file.read().decode().replace("\r\n", "\n"))
-    return subprocess.CompletedProcess(["nbflow", *arguments], status, *told)
+    return subprocess.CompletedProcess([module, *arguments], status, *told)
 
 
 @cache

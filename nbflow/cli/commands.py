@@ -58,5 +58,4 @@ def commands_of(module: str) -> dict[str, Any]:
     """What a module of this package adds to the command line, by name."""
     app = typer.Typer()
     import_module(f"nbflow.cli.{module}").add_to(app)
-    added: dict[str, Any] = typer.main.get_group(app).commands
-    return added
+    return dict(typer.main.get_group(app).commands)

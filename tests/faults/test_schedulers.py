@@ -3,12 +3,11 @@ from __future__ import annotations
 import os
 import random
 import signal
-import subprocess
-import sys
 import time
 from collections import Counter
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import TextIO
 
 import pytest
 
@@ -18,6 +17,7 @@ from nbflow.queue.queue import Queue
 from nbflow.queue.schedule import Schedule
 from nbflow.storage import jobs, opened
 from nbflow.storage import schedules as stored
+from tests.commands import CommandProcess
 from tests.servers import PostgresServer, wait_until
 
 ROOT = Path(__file__).parents[2]
@@ -40,19 +40,20 @@ class Schedulers:
         self._server = server
         self._processes = [self._start() for _ in range(SCHEDULERS)]
 
-    def _start(self) -> subprocess.Popen[bytes]:
-        command = [sys.executable, "-m", "nbflow", "scheduler", "--db", self._db]
-        environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-        return subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+    def _start(self) -> tuple[CommandProcess, TextIO]:
+        environment = {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1"}
+        reading, writing = os.pipe()
+        process = CommandProcess(["scheduler", "--db", self._db], Path.cwd(), environment, out=writing)
+        os.close(writing)
+        return process, open(reading)
 
     def kill_one(self) -> None:
         """Kill one that is ready, at whatever it is doing, and start another; sometimes stop one, or cut all off."""
         position = self._chance.randrange(SCHEDULERS)
-        process = self._processes[position]
-        assert process.stdout is not None
-        process.stdout.readline()  # it is ready
+        process, said = self._processes[position]
+        said.readline()  # it is ready
         time.sleep(self._chance.random() * 0.2)
-        other = self._processes[position - 1]
+        other, _ = self._processes[position - 1]
         if self._chance.random() < 0.3:
             other.send_signal(signal.SIGSTOP)
             time.sleep(self._chance.random() * 0.5)
@@ -60,18 +61,19 @@ class Schedulers:
         if self._server is not None and self._chance.random() < 0.3:
             self._server.end_sessions()
         process.kill()
-        process.communicate()
+        process.wait()
+        said.close()
         self._processes[position] = self._start()
 
     def end(self) -> list[int]:
         """Ask them to end; their exit statuses."""
-        for process in self._processes:
-            assert process.stdout is not None
-            process.stdout.readline()
-            process.terminate()
-        for process in self._processes:
-            process.communicate(timeout=30)
-        return [process.returncode for process in self._processes]
+        for process, said in self._processes:
+            said.readline()
+            process.send_signal(signal.SIGTERM)
+        statuses = [process.wait(30) for process, _ in self._processes]
+        for _, said in self._processes:
+            said.close()
+        return statuses
 
 
 def define(end: datetime) -> list[Schedule]:

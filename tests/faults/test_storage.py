@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import os
 import sqlite3
-import subprocess
-import sys
 import threading
 from collections.abc import Iterator
 from contextlib import closing
@@ -15,6 +13,7 @@ import pytest
 
 from nbflow import Run, configure, errors, flow, runs, step
 from nbflow.engine import stores
+from tests.commands import run_command
 from tests.servers import wait_until
 
 DATABASE = Path(".nbflow/nbflow.db")
@@ -39,9 +38,9 @@ def executor(request: pytest.FixtureRequest) -> Iterator[str]:
 
 @pytest.mark.parametrize("shape", ["many", "large"])
 def test_a_full_disk_is_told_and_the_run_goes_on_when_there_is_space(shape: str, executor: str) -> None:
-    command = [sys.executable, "-m", "tests.faults.full_disk", shape, executor, "400000"]
     environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2]), "NBFLOW_ECHO": "false"}
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=30, check=False)
+    asked = [shape, executor, "400000"]
+    done = run_command(asked, Path.cwd(), environment, module="tests.faults.full_disk")
     assert done.stdout.startswith("DiskFullError")
     assert "go on with" in done.stdout or "nbflow gc" in done.stdout or "nbflow resume" in done.stdout
     assert len(done.stderr) < 20_000

@@ -6,16 +6,9 @@ import dataclasses
 from collections.abc import Iterator
 from pathlib import Path
 
-import hypothesis
 import pytest
 
 from tests.servers import PostgresServer, S3Server, running
-
-# How long an example takes says more about the machine than about our code; `tests/bench` measures.
-hypothesis.settings.register_profile(
-    "unhurried", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow], print_blob=True
-)
-hypothesis.settings.load_profile("unhurried")
 
 
 @pytest.fixture(scope="session")
@@ -31,13 +24,35 @@ def postgres_url(postgres_server: PostgresServer) -> str:
     return postgres_server.new_database()
 
 
-@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.postgres)])
-def db_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    """The URL of an empty database, of each kind in turn."""
+@pytest.fixture(scope="session")
+def postgres_tables(postgres_server: PostgresServer) -> str:
+    """The URL of a PostgreSQL database with nbflow's tables, to be copied."""
+    from nbflow.storage.database import open_database
+
+    url = postgres_server.new_database()
+    open_database(url).close()
+    return url
+
+
+BOTH = ["sqlite", pytest.param("postgresql", marks=pytest.mark.postgres)]
+
+
+@pytest.fixture(params=BOTH)
+def empty_db_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """The URL of a database that nobody has opened yet, of each kind in turn."""
     if request.param == "sqlite":
         return f"sqlite:///{tmp_path / 'nbflow.db'}"
     url: str = request.getfixturevalue("postgres_url")
     return url
+
+
+@pytest.fixture(params=BOTH)
+def db_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """The URL of a database with nothing in it, of each kind in turn. That of PostgreSQL has its tables already."""
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path / 'nbflow.db'}"
+    server: PostgresServer = request.getfixturevalue("postgres_server")
+    return server.new_database(like=request.getfixturevalue("postgres_tables"))
 
 
 @pytest.fixture(scope="session")

@@ -73,14 +73,15 @@ class PostgresServer:
             statement = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid <> pg_backend_pid()"
             return len(connection.execute(f"{statement} AND backend_type = 'client backend'").fetchall())
 
-    def new_database(self) -> str:
-        """The URL of a new, empty database."""
+    def new_database(self, like: str = "template1") -> str:
+        """The URL of a new database: empty, or with what the one of a name or URL holds, which nobody may use now."""
         import psycopg
 
         self._count += 1
         name = f"test_{os.getpid()}_{self._count}"
         with psycopg.connect(self._url("postgres").replace("+psycopg", ""), autocommit=True) as connection:
-            connection.execute(f'CREATE DATABASE "{name}"')  # type: ignore[call-overload]
+            template = like.rpartition("/")[2]
+            connection.execute(f'CREATE DATABASE "{name}" TEMPLATE "{template}"')  # type: ignore[call-overload]
         return self._url(name)
 
     def _url(self, database: str) -> str:

@@ -17,7 +17,7 @@ __all__ = ["printed_warnings", "shared"]
 pytestmark = pytest.mark.timeout(300)
 EXECUTORS = ("serial", "threads", "processes", "queue", "dask")
 NUMBERS = [1, 2, 3]
-CHOSEN = [path for path in NOTEBOOKS if path.stem in ("shop", "groupby_merge", "randomness")]
+CHOSEN = [("sqlite", "shop"), ("postgresql", "shop"), ("sqlite", "randomness"), ("postgresql", "groupby_merge")]
 
 
 @pytest.mark.parametrize("executor", EXECUTORS)
@@ -51,7 +51,7 @@ def executed(project: Project, *options: str) -> list[object]:
     return found
 
 
-@pytest.mark.parametrize("executor", ["queue", "dask"])
+@pytest.mark.parametrize(("db_url", "executor"), [("sqlite", "dask"), ("postgresql", "queue")], indirect=["db_url"])
 def test_the_quickstart_notebook_runs_elsewhere_by_one_option(
     project, start_worker, db_url, monkeypatch, executor, quickstart
 ):
@@ -61,9 +61,10 @@ def test_the_quickstart_notebook_runs_elsewhere_by_one_option(
     assert executed(project, "--executor", executor) == quickstart
 
 
-@pytest.mark.parametrize("path", CHOSEN, ids=lambda path: path.stem)
+@pytest.mark.parametrize(("db_url", "name"), CHOSEN, indirect=["db_url"])
 def test_annotated_notebooks_on_the_queue_show_and_leave_what_notebooks_do(
-    path, start_worker, db_url, tmp_path, shared
+    name, start_worker, db_url, tmp_path, shared
 ):
     start_worker("-c", "2")
+    (path,) = [path for path in NOTEBOOKS if path.stem == name]
     check(path, "queue", tmp_path, shared, db_url)

@@ -37,8 +37,15 @@ def states(run):
 
 
 def let_pass(run, seconds):
-    """Make a suspended run believe that so much time has passed."""
+    """Make a suspended run believe that so much time has passed; not while a worker looks whether it can go on."""
+    wait_until(lambda: _is_let_pass(run, seconds), LONG)
+
+
+def _is_let_pass(run, seconds):
     with bells.ringing(opened.database(), bells.JOBS) as connection:
+        suspended = (schema.jobs.c.id == job_of(run.id)) & (schema.jobs.c.state == "pending")
+        if not connection.execute(update(schema.jobs).where(suspended).values(state="pending")).rowcount:  # locks it
+            return False
         for table, mine in ((schema.runs, schema.runs.c.id), (schema.tasks, schema.tasks.c.run)):
             earlier = update(table).where(mine == run.id, table.c.started_at.is_not(None))
             connection.execute(earlier.values(started_at=table.c.started_at - seconds))
@@ -51,6 +58,7 @@ def let_pass(run, seconds):
             if getattr(record, name) is not None
         }
         jobs.change(connection, record.id, policy=json.dumps(policy), **sooner)
+    return True
 
 
 # --- time ------------------------------------------------------------------------------------------------------------

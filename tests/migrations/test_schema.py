@@ -20,11 +20,11 @@ def _tables(engine: Engine) -> dict[str, Any]:
     }
 
 
-def test_the_schema_at_once_equals_the_schema_by_migrations(db_url: str, request: Any) -> None:
-    at_once = open_database(_driver(db_url))
+def test_the_schema_at_once_equals_the_schema_by_migrations(empty_db_url: str, request: Any) -> None:
+    at_once = open_database(_driver(empty_db_url))
     tables = _tables(at_once.engine)
     schema.metadata.drop_all(at_once.engine)
-    engine = create_engine(_driver(db_url))
+    engine = create_engine(_driver(empty_db_url))
     with engine.begin() as connection:
         migrations.upgrade(connection)
     assert _tables(engine) == tables

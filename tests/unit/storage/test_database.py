@@ -16,10 +16,10 @@ from nbflow.storage.errors import translated_os
 from tests.unit.storage import records
 
 
-def test_a_new_database_gets_its_tables_and_opens_again(db_url: str) -> None:
-    with open_database(db_url) as database, database.write() as connection:
+def test_a_new_database_gets_its_tables_and_opens_again(empty_db_url: str) -> None:
+    with open_database(empty_db_url) as database, database.write() as connection:
         runs.create(connection, records.run())
-    with open_database(db_url, create=False) as database, database.read() as connection:
+    with open_database(empty_db_url, create=False) as database, database.read() as connection:
         assert runs.get(connection, "0run") == records.run()
 
 
@@ -29,11 +29,11 @@ def test_a_missing_database_is_not_created_for_reading(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_newer_database_is_refused(db_url: str) -> None:
-    with open_database(db_url) as database, database.write() as connection:
+def test_a_newer_database_is_refused(empty_db_url: str) -> None:
+    with open_database(empty_db_url) as database, database.write() as connection:
         connection.execute(schema.version_table.update().values(version_num="9999"))
     with pytest.raises(errors.DatabaseNewerError, match="Update nbflow"):
-        open_database(db_url)
+        open_database(empty_db_url)
 
 
 def test_a_file_that_is_no_database_is_left_as_it_is(tmp_path: Path) -> None:
@@ -92,8 +92,8 @@ def test_a_password_is_not_shown(tmp_path: Path) -> None:
     assert "secret" not in str(caught.value)
 
 
-def test_many_processes_may_open_a_new_database_at_once(db_url: str) -> None:
-    code = f"from nbflow.storage.database import open_database; open_database({db_url!r}).close()"
+def test_many_processes_may_open_a_new_database_at_once(empty_db_url: str) -> None:
+    code = f"from nbflow.storage.database import open_database; open_database({empty_db_url!r}).close()"
     children = [subprocess.Popen([sys.executable, "-c", code], stderr=subprocess.PIPE) for _ in range(4)]
     assert [child.communicate()[1].decode() for child in children] == [""] * 4
 
@@ -159,8 +159,8 @@ def test_opening_waits_for_a_process_that_is_making_the_database(tmp_path: Path)
     maker.close()
 
 
-def test_a_read_sees_one_state(db_url: str) -> None:
-    with open_database(db_url) as database, database.read() as connection:
+def test_a_read_sees_one_state(empty_db_url: str) -> None:
+    with open_database(empty_db_url) as database, database.read() as connection:
         assert runs.count(connection) == 0
         with database.write() as other:
             runs.create(other, records.run())

@@ -23,6 +23,8 @@ from functools import cache
 from importlib import import_module
 from pathlib import Path
 
+from tests.servers import wait_until
+
 ROOT = Path(__file__).parents[1]
 _PRELOADED = (
     "nbflow.authoring.flow", "nbflow.authoring.notebook", "nbflow.client.queue_client", "nbflow.executors.serial",
@@ -114,9 +116,8 @@ def _server() -> str:
         folder.cleanup()
 
     atexit.register(end)
-    while not os.path.exists(f"{address}.ready"):
-        assert process.poll() is None, "the process that forks commands has failed"
-        time.sleep(0.02)
+    wait_until(lambda: os.path.exists(f"{address}.ready") or process.poll() is not None)
+    assert process.poll() is None, "the process that forks commands has failed"
     return address
 
 

@@ -23,8 +23,6 @@ from functools import cache
 from importlib import import_module
 from pathlib import Path
 
-from tests.servers import wait_until
-
 ROOT = Path(__file__).parents[1]
 _PRELOADED = (
     "nbflow.authoring.flow", "nbflow.authoring.notebook", "nbflow.client.queue_client", "nbflow.executors.serial",
@@ -102,6 +100,8 @@ def run_command(
 @cache
 def _server() -> str:
     """The address of the process that forks commands, which ends with this one."""
+    from tests.servers import wait_until  # imports pytest, which commands are to do without
+
     folder = tempfile.TemporaryDirectory(prefix="nbflow-commands-")
     address = f"{folder.name}/socket"
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONDONTWRITEBYTECODE": "1"}

@@ -13,7 +13,6 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar, cast, overload
 
 from nbflow import settings as settings_module
-from nbflow.authoring.conceptual import conceptual_picture
 from nbflow.authoring.step import Step, by_name, seconds
 from nbflow.client.run import Run
 from nbflow.engine import detached, loader, new_runs, session
@@ -128,6 +127,8 @@ class Flow(Generic[P, R]):
 
     def graph(self) -> Picture:
         """The steps that the flow function's source calls, as a picture, before any run."""
+        from nbflow.authoring.conceptual import conceptual_picture
+
         return conceptual_picture(self.spec)
 
     def __get__(self, instance: Any, owner: type | None = None) -> Any:

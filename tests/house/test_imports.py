@@ -92,7 +92,11 @@ def test_imports_are_absolute():
     ("statement", "unwanted"),
     [
         ("import nbflow", HEAVY),
-        ("from nbflow import flow, step", ["pandas", "plotly", "ipywidgets", "IPython", "typer", "rich"]),
+        (
+            "from nbflow import flow, step",
+            ["pandas", "plotly", "ipywidgets", "IPython", "typer", "rich", "sqlalchemy", "nbflow.views.graph"],
+        ),
+        ("import nbflow.cli.main", ["pandas", "plotly", "ipywidgets", "IPython", "sqlalchemy", "packaging", "yaml"]),
     ],
 )
 def test_importing_nbflow_is_light(statement, unwanted):

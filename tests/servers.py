@@ -133,17 +133,17 @@ class S3Server:
 
     def restart(self) -> None:
         """End the server and start it anew on its files."""
-        self._end()
+        self.crash()
         self.start()
 
     def stop(self) -> None:
         """End the server and remove its files."""
-        self._end()
+        self.crash()
         shutil.rmtree(self._folder, ignore_errors=True)
 
     def make_older(self, seconds: float) -> None:
         """Have everything been written so much earlier."""
-        self._end()  # it remembers what it has seen
+        self.crash()  # it remembers what it has seen
         for path in (self._folder / "data").rglob("*"):
             written = path.stat().st_mtime - seconds
             os.utime(path, (written, written))
@@ -159,7 +159,8 @@ class S3Server:
         fsspec.filesystem("s3", key=self.key, secret=self.secret, endpoint_url=address).mkdir(name)
         return name
 
-    def _end(self) -> None:
+    def crash(self) -> None:
+        """End the server at once; its files stay."""
         if self._process is not None:
             self._process.kill()
             self._process.wait()

@@ -136,7 +136,7 @@ def test_a_server_that_is_away_for_a_while_delays_a_flow_only(
 ) -> None:
     monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")  # it is nbflow that waits
     timers = [threading.Timer(2.0, s3_server.start)]
-    monkeypatch.setattr(sys.modules[__name__], "in_the_midst", [s3_server.stop, timers[0].start])
+    monkeypatch.setattr(sys.modules[__name__], "in_the_midst", [s3_server.crash, timers[0].start])
     run = doubles.run(30, executor=executor)
     timers[0].join()
     assert run.result() == 4 * sum(range(30))

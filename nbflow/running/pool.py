@@ -371,6 +371,8 @@ class ProcessPool:
         elif type(report) is Progress:
             self._guard.heard(leased)
         elif type(report) is Finished:
+            if leased.running is not None and report.state in (State.CANCELLED, State.TIMED_OUT):
+                leased.retiring = True  # what was interrupted may have been an import, which is half done ever after
             leased.running = None
             self._hopeless = 0
             leased.tasks.pop(report.ticket, None)

@@ -96,6 +96,14 @@ def test_a_timeout_kills_the_programs_that_a_step_started(processes, tmp_path):
     assert gone(program)
 
 
+def test_a_process_whose_step_was_interrupted_is_not_used_again(bench_of, tmp_path):
+    bench = bench_of("processes", workers=1)
+    first = bench.value(bench.submit(steps.pid))
+    assert bench.value(bench.submit(steps.pid)) == first
+    assert bench.finished(bench.submit(steps.wait_for_file, str(tmp_path / "never"), timeout=0.3)).state == "timed_out"
+    assert bench.value(bench.submit(steps.pid)) != first, "what was interrupted may have been an import"
+
+
 def test_a_timeout_ends_code_that_never_lets_python_go_on(bench_of):
     bench = bench_of("processes", workers=1)
     stuck = bench.submit(steps.hold_the_interpreter, timeout=0.2)

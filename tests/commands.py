@@ -27,7 +27,7 @@ ROOT = Path(__file__).parents[1]
 _PRELOADED = (
     "nbflow.authoring.flow", "nbflow.authoring.notebook", "nbflow.client.queue_client", "nbflow.executors.serial",
     "nbflow.executors.processes", "nbflow.executors.threads", "nbflow.queue.worker", "nbflow.storage.opened",
-    "nbflow.storage.writer", "typer._adapters", "IPython.core.interactiveshell",
+    "nbflow.storage.writer", "IPython.core.interactiveshell",
 )  # fmt: skip
 
 
@@ -175,10 +175,12 @@ def _forked(line: socket.socket) -> list[str]:
 
 
 if __name__ == "__main__":
-    from nbflow.cli.commands import MODULES
+    from nbflow.cli.commands import MODULES, commands_of
 
-    for name in (*_PRELOADED, *(f"nbflow.cli.{module}" for module in set(MODULES.values()))):
+    for name in _PRELOADED:
         import_module(name)
+    for name in set(MODULES.values()):
+        commands_of(name)
     gc.freeze()
     if asked := _serve(sys.argv[1]):
         sys.argv = asked

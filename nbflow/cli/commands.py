@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from importlib import import_module
 from types import MappingProxyType
 from typing import Any
@@ -49,11 +50,11 @@ class Commands(TyperGroup):
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
         """Return the command of a name; None if there is none, with all of them loaded, to suggest similar ones."""
         for module in [MODULES[cmd_name]] if cmd_name in MODULES else _COMMANDS:
-            if not self.commands.keys() >= set(_COMMANDS[module]):
-                self.commands.update(commands_of(module))
+            self.commands.update(commands_of(module))
         return self.commands.get(cmd_name)
 
 
+@cache
 def commands_of(module: str) -> dict[str, Any]:
     """What a module of this package adds to the command line, by name."""
     app = typer.Typer()

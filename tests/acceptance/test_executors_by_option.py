@@ -51,7 +51,9 @@ def executed(project: Project, *options: str) -> list[object]:
     return found
 
 
-@pytest.mark.parametrize(("db_url", "executor"), [("sqlite", "dask"), ("postgresql", "queue")], indirect=["db_url"])
+@pytest.mark.parametrize(
+    ("db_url", "executor"), [("sqlite", "dask"), ("sqlite", "queue"), ("postgresql", "queue")], indirect=["db_url"]
+)
 def test_the_quickstart_notebook_runs_elsewhere_by_one_option(
     project, start_worker, db_url, monkeypatch, executor, quickstart
 ):
